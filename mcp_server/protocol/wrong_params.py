@@ -13,7 +13,9 @@ from mcp_server.kernel.lines import quoted
 from mcp_server.protocol.wire import WireError, parse
 
 TOLD_MAX = 3
-_KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+_KINDS = {"dict": "an object", "list": "a list", "str": "text", "bool": "true or false"} | dict.fromkeys(
+    ("int", "float"), "a number"
+)
 
 
 async def say_what_is_wrong(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
@@ -29,14 +31,15 @@ async def say_what_is_wrong(ctx: ServerRequestContext[Any, Any], call_next: Call
 
 
 def _with_arguments(ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
-    given: Any = ctx.params["arguments"] if ctx.method == "tools/call" and "arguments" in (ctx.params or {}) else None
-    if not isinstance(given, str):
+    params = ctx.params or {}
+    given = params.get("arguments")
+    if ctx.method != "tools/call" or not isinstance(given, str):
         return ctx
     try:
         arguments = parse(given.encode())
     except (WireError, ValueError):
         return ctx
-    return replace(ctx, params={**(ctx.params or {}), "arguments": arguments})
+    return replace(ctx, params={**params, "arguments": arguments})
 
 
 def _said(method: str, error: ValidationError) -> str:
@@ -50,5 +53,5 @@ def _told(wrong: Mapping[str, Any]) -> str:
     where = ".".join(map(str, wrong["loc"])).removeprefix("params.") or "params"
     if wrong["type"] == "missing":
         return f"`{where}` is missing"
-    came = _KINDS.get(type(wrong["input"]), "null")
+    came = _KINDS.get(type(wrong["input"]).__name__, "null")
     return f"`{where}` is {came}: {wrong['msg'][:1].lower()}{wrong['msg'][1:]}"

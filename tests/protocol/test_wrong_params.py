@@ -39,4 +39,4 @@ def test_what_is_wrong_with_parameters_is_said_and_arguments_may_be_json_text(tm
         assert error["code"] == -32602 and method in error["message"] and said in error["message"], error
     assert answers[100]["result"]["structuredContent"]["document"]["version"] == 1
     if era == "legacy":
-        assert "`level` is text: input should be 'debug'" in answers[101]["error"]["message"]
+        assert "`level` is text: input should be 'alert', 'critical', 'debug'" in answers[101]["error"]["message"]

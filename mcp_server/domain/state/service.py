@@ -1,16 +1,15 @@
 """Use cases of versioned documents."""
 
 import asyncio
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, TypeVarTuple
 
 from mcp_server.domain.events.told import caused_by, told_of
 from mcp_server.domain.search.finding import Sought, fetch_page_holding
 from mcp_server.domain.state import transactions
 from mcp_server.domain.state.answers import patched_answer, restored_answer, set_answer
+from mcp_server.domain.state.changes import CHANGES_SHOWN, compared, no_versions, places_between, rest
 from mcp_server.domain.state.commands import (
     Addressed,
     DocumentHistory,
@@ -49,10 +48,9 @@ from mcp_server.domain.state.views import (
 )
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
-from mcp_server.kernel.errors import Conflict, NotFound, OpsError, ValidationFailed
+from mcp_server.kernel.errors import Conflict, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
-from mcp_server.kernel.json_tools import Change, differences
-from mcp_server.kernel.paging import COUNTED_MAX, Listed, Query, after_all, decode_cursor
+from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -64,8 +62,6 @@ VERSIONS_MAX = 100
 DIFFED_MAX = 10
 """Of how many versions it is said what each changed."""
 
-PLACES_SHOWN = 8
-CHANGES_SHOWN = 200
 NAMESPACE_COUNTED_MAX = 100
 """How far the documents of each namespace are counted."""
 
@@ -139,7 +135,7 @@ class StateService:
         id_, low, high = document_id(command.namespace, command.key), command.from_version or 1, command.to_version
         rows = await self._database.fetch_all("state_history", id=id_, low=low, high=high or 2**62, limit=VERSIONS_MAX)
         if not rows:
-            raise _no_versions(command, await self._count(id_))
+            raise no_versions(command, await self._count(id_))
         span = (rows[-1]["version"], rows[0]["version"])
         endings = dict(await self._endings(id_, span))
         asked = await caused_by(self._database, "document", id_, "approval", span)
@@ -157,7 +153,7 @@ class StateService:
         """Each of the newest versions with the places where it differs from the one before."""
         numbers = [one.version for one in told.versions if one.version is not None][: DIFFED_MAX + 1]
         values = [(await self._version(command, number))["value"] for number in numbers]
-        places = dict(zip(numbers, await asyncio.to_thread(_places, values), strict=False))
+        places = dict(zip(numbers, await asyncio.to_thread(places_between, values), strict=False))
         versions = [one.evolved({"changed_paths": places.get(one.version or 0)}) for one in told.versions]
         return told.evolved({"versions": versions})
 
@@ -175,9 +171,9 @@ class StateService:
         newest = command.to_version or last
         oldest = command.from_version or max(newest - 1, 1)
         old, new = [await self._version(command, version) for version in (oldest, newest)]
-        changes = await asyncio.to_thread(_compared, old["value"], new["value"])
-        shown, hint = changes[:CHANGES_SHOWN], _rest(changes, oldest, newest)
-        return told.evolved({"changes": shown, "compared": [oldest, newest], "hint": hint})
+        changes = await asyncio.to_thread(compared, old["value"], new["value"])
+        hint = rest(changes, oldest, newest)
+        return told.evolved({"changes": changes[:CHANGES_SHOWN], "compared": [oldest, newest], "hint": hint})
 
     async def find(self, call: Call, command: FindDocuments) -> Listed[DocumentView]:
         """Documents by namespace and key, without values."""
@@ -332,47 +328,6 @@ def _require_copied(call: Call, command: SetDocument) -> None:
 def _within(call: Call) -> dict[str, Any]:
     prefix, is_open = call.actor.scope.namespaces()
     return {"within": prefix, "is_open": is_open}
-
-
-def _no_versions(asked: DocumentHistory, newest: int) -> OpsError:
-    """The refusal of a range in which a document has no version; the newest is 0 where there is no document."""
-    if newest == 0:
-        return no_document(asked.namespace, asked.key)
-    low, high = asked.from_version or 1, asked.to_version or "the newest"
-    return ValidationFailed(
-        f"{named(document_id(asked.namespace, asked.key))} has no version from {low} to {high}: its versions are 1 to "
-        f"{newest}.",
-        next=f"state_history(namespace={quoted(asked.namespace)}, key={quoted(asked.key)}) lists them.",
-        details={"namespace": asked.namespace, "key": asked.key, "current_version": newest},
-    )
-
-
-def _compared(old: str, new: str) -> list[Change]:
-    """What changed, as far as it is counted."""
-    return differences(json.loads(old), json.loads(new), COUNTED_MAX)
-
-
-def _places(values: Sequence[str]) -> list[list[str]]:
-    """Where each value differs from the next, the one before it; of many places the first, and how many more."""
-    paths = [[one.path for one in _compared(old, new)] for new, old in pairwise(values)]
-    return [
-        one if len(one) <= PLACES_SHOWN else [*one[:PLACES_SHOWN], f"and {_more(one, PLACES_SHOWN)}"] for one in paths
-    ]
-
-
-def _more(found: Sequence[object], shown: int) -> str:
-    """How many more were found than are shown, which were counted up to a maximum."""
-    return f"{'at least ' if len(found) == COUNTED_MAX else ''}{len(found) - shown} more"
-
-
-def _rest(changes: Sequence[Change], oldest: int, newest: int) -> str | None:
-    """How many changes are not told, and where all are seen."""
-    if len(changes) <= CHANGES_SHOWN:
-        return None
-    return (
-        f"These are the first {CHANGES_SHOWN} changes; there are {_more(changes, CHANGES_SHOWN)}. state_get(version="
-        f"{oldest}) and state_get(version={newest}) read the two values."
-    )
 
 
 def _is_expired(row: Row, now: int) -> bool:
