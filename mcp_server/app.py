@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import socket
 import sys
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,31 +15,12 @@ from mcp.server.lowlevel import Server
 from mcp_server import __version__
 from mcp_server.calling import LazyMedia, call_policy
 from mcp_server.config import Settings
-from mcp_server.deploying import (
-    Workers,
-    approve_rules,
-    deployment_policy,
-    launchers,
-    logs_folder,
-    mirrors,
-    programs,
-    room,
-    rules_in_force,
-    targets,
-)
-from mcp_server.domain.agents.launchers import Launchers
+from mcp_server.config.model import ProcessSettings
+from mcp_server.config.places import logs_folder, values_file
 from mcp_server.domain.agents.speaking import Session
-from mcp_server.domain.approvals.rules import Rules
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.deployments.places import scope_of as target_scope
-from mcp_server.domain.deployments.programs import Programs
-from mcp_server.domain.deployments.targets import Targets
 from mcp_server.domain.desk import Desk
-from mcp_server.domain.email.templates import Rendering
-from mcp_server.domain.email.transport import LateWords, MailProvider
 from mcp_server.domain.events.retention import KeepEvents
-from mcp_server.domain.processes.running import Command, Logs, Tail
-from mcp_server.domain.scaling.transactions import scope_of
 from mcp_server.domain.speaking import Voices
 from mcp_server.domain.tasks.archive import KeepTasks
 from mcp_server.integrations.mailers import LazyMailer, make_mailer
@@ -51,8 +31,9 @@ from mcp_server.kernel.composing import CalledTool, Composed, Composing
 from mcp_server.kernel.events import NewId, Random
 from mcp_server.kernel.ids import new_id
 from mcp_server.kernel.limits import Limits
-from mcp_server.kernel.services import Services
+from mcp_server.kernel.services import Later, Services
 from mcp_server.kernel.times import steady_clock
+from mcp_server.late import RULES, TARGETS, WORKERS, late_options
 from mcp_server.observability.metrics import Metrics, NoMetrics, PrometheusMetrics
 from mcp_server.persistence.database import Database
 from mcp_server.protocol.identity import Callers
@@ -62,7 +43,6 @@ from mcp_server.runtime.rules import telling_rules
 from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.runtime.timers import run_chores, run_timer
 from mcp_server.wiring import (
-    approval_policy,
     asks_for_keys,
     email_policy,
     limits,
@@ -70,10 +50,15 @@ from mcp_server.wiring import (
     offer,
     principals,
     require_servable,
+    rules_in_force,
     verifiers,
 )
 
 if TYPE_CHECKING:
+    from mcp_server.deploying import Workers
+    from mcp_server.domain.deployments.targets import Targets
+    from mcp_server.domain.email.templates import Rendering
+    from mcp_server.domain.email.transport import LateWords
     from mcp_server.protocol.bearers import Verifier
     from mcp_server.runtime.replicas import Replicas
     from mcp_server.runtime.supervisor import Resolve
@@ -103,9 +88,12 @@ def desk_on(
     watch = ClockWatch(clock or database.clock, steady)
     guarded = _Guarded()
     context = Context(database, watch, ids, chance, guard=guarded, standing=guarded.standing)
-    guarded.desk = Desk(
-        context, AREAS, __version__, watch, Rendering(_render), Composing(_compose), LateWords(_late_words), *options
-    )
+    late = [
+        Later("mcp_server.domain.email.templates:Rendering", _rendering),
+        Later("mcp_server.domain.email.transport:LateWords", _late_words),
+    ]
+    guarded.desk = Desk(context, AREAS, __version__, watch, Composing(_compose), *late, *options)
+    guarded.has_rules = guarded.desk.made(RULES) is not None
     return guarded.desk
 
 
@@ -114,6 +102,7 @@ class _Guarded:
     in still."""
 
     desk: Desk | None = None
+    has_rules = False
 
     async def standing(self, call: Call) -> None:
         """Refuse a caller that is not let in any more."""
@@ -124,7 +113,7 @@ class _Guarded:
 
     async def __call__(self, call: Call, write: Any, command: Any) -> None:
         """Look at a write where there are rules."""
-        if self.desk is not None and self.desk.option(Rules).all:
+        if self.desk is not None and self.has_rules:
             from mcp_server.protocol.guarding import Door
 
             await self.desk.get(Door)(call, write, command)
@@ -140,30 +129,27 @@ def configured_desk(
 ) -> Desk:
     """Every service, with what the operator set about mail, links and how long things are kept; `asks_keys` says
     whether its callers come with keys."""
-    policy, workers = email_policy(settings), Workers(settings)
-    declared = launchers(settings)
-    workers.desk = desk_on(
+    return desk_on(
         database,
-        policy,
-        approval_policy(settings, policy),
+        email_policy(settings),
         KeepTasks(settings.retention_days),
         KeepEvents(settings.event_retention_days),
-        MailProvider(mailer or _mailer(settings)),
         (media or LazyMedia(settings)).provider(),
         call_policy(settings),
-        deployment_policy(settings),
-        room(settings),
-        approve_rules(settings),
-        targets(settings, workers),
-        mirrors(settings),
-        workers,
-        declared,
-        programs(settings),
-        Logs(socket.gethostname, _read_log),
         principals(settings, asks_keys=asks_keys),
         Session(settings.agent, remembers=settings.transport == "stdio"),
+        *_rules(settings),
+        *late_options(settings, mailer or _mailer(settings)),
     )
-    return workers.desk
+
+
+def _rules(settings: Settings) -> list[object]:
+    """Which calls wait for whom, where the operator has rules."""
+    if not settings.approve:
+        return []
+    from mcp_server.deploying import approve_rules
+
+    return [approve_rules(settings)]
 
 
 @contextlib.asynccontextmanager
@@ -194,7 +180,7 @@ async def open_desk(
             desk.option(Composing).called = metrics.called
             desk.housekeeping.on_jump = lambda jump: metrics.clock_set(jump.way)
         supervision = _supervision(desk, settings) if supervises and not desk.is_read_only else []
-        async with _background([*_usual(desk), *supervision]), _targets(desk):
+        async with _background([*_usual(desk), *supervision]), _targets(desk, settings):
             yield desk
     finally:
         with anyio.CancelScope(shield=True):
@@ -263,7 +249,10 @@ def _supervision(desk: Desk, settings: Settings) -> list[Coroutine[Any, Any, Non
     run. Most servers never start a process, and load nothing of this."""
     resolvers, replicas = _launching(desk, settings), _replicas(desk, settings)
     if replicas is not None:
-        resolvers |= {target_scope(name): replicas for name in desk.option(Programs).known}
+        from mcp_server.domain.deployments.places import scope_of
+        from mcp_server.domain.deployments.programs import Programs
+
+        resolvers |= {scope_of(name): replicas for name in desk.option(Programs).known}
     if not resolvers:
         return []
     from mcp_server.integrations.processes.runner import LocalRunner
@@ -282,6 +271,8 @@ def _launching(desk: Desk, settings: Settings) -> "dict[str, Resolve]":
     """What says what is to run as instances of agents, by scope."""
     if not settings.launchers:
         return {}
+    from mcp_server.domain.agents.launchers import Launchers
+    from mcp_server.domain.scaling.transactions import scope_of
     from mcp_server.runtime.launching import Launching
 
     launching = Launching(desk.option(Launchers), settings.database_url)
@@ -290,8 +281,9 @@ def _launching(desk: Desk, settings: Settings) -> "dict[str, Resolve]":
 
 def _replicas(desk: Desk, settings: Settings) -> "Replicas | None":
     """What says what is to run as replicas of services; None where no program for them is declared."""
-    if not desk.option(Programs).known:
+    if not any(isinstance(one, ProcessSettings) for one in settings.targets.values()):
         return None
+    from mcp_server.domain.processes.running import Command
     from mcp_server.runtime.replicas import Replicas
 
     argv = (sys.executable, "-P", "-S", "-m", "mcp_server.integrations.processes.proxy")
@@ -299,26 +291,38 @@ def _replicas(desk: Desk, settings: Settings) -> "Replicas | None":
     return Replicas(desk, logs_folder(settings), proxy)
 
 
-def _read_log(log: Path) -> Tail | None:
-    from mcp_server.integrations.processes.logs import read_tail
+async def _resume(desk: Desk, settings: Settings) -> None:
+    """Answer Workers again that were told where."""
+    if values_file(settings).exists():
+        from mcp_server.deploying import Workers
 
-    return read_tail(log)
+        await desk.option(Workers).service.resume()
 
 
 @contextlib.asynccontextmanager
-async def _targets(desk: Desk) -> AsyncGenerator[None]:
-    """What Workers on this machine ask for, and the connections that targets hold."""
-    workers = desk.option(Workers)
-    await workers.service.resume()
+async def _targets(desk: Desk, settings: Settings) -> AsyncGenerator[None]:
+    """What Workers on this machine ask for, and the connections that targets hold: both of what was used."""
+    await _resume(desk, settings)
     try:
         yield
     finally:
-        await workers.service.close()
-        await desk.option(Targets).close()
+        workers: Workers | None = desk.made(WORKERS)
+        if workers is not None:
+            await workers.service.close()
+        targets: Targets | None = desk.made(TARGETS)
+        if targets is not None:
+            await targets.close()
 
 
 def _mailer(settings: Settings) -> LazyMailer:
     return LazyMailer(lambda: make_mailer(mailer_options(settings)))
+
+
+def _rendering(services: Services) -> "Rendering":
+    from mcp_server.domain.email.templates import Rendering
+
+    del services
+    return Rendering(_render)
 
 
 def _render(what: str, source: str, variables: Mapping[str, Any], *, html: bool) -> str:
@@ -335,7 +339,14 @@ async def _compose(
     return await compose(services, call, calls, argument, later=later)
 
 
-async def _late_words(services: Services, told: Mapping[str, Any]) -> str | None:
+def _late_words(services: Services) -> "LateWords":
+    from mcp_server.domain.email.transport import LateWords
+
+    del services
+    return LateWords(_words)
+
+
+async def _words(services: Services, told: Mapping[str, Any]) -> str | None:
     from mcp_server.domain.calls.inviting import Inviting  # most servers never ask anybody into a call
 
     return await services.get(Inviting).text(told)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mcp_server.config import Settings, default_database, secret
+from mcp_server.config import Settings, secret
 from mcp_server.config.model import (
     ApproveSettings,
     CommandSettings,
@@ -18,18 +18,19 @@ from mcp_server.config.model import (
     LauncherSettings,
     ProcessSettings,
 )
+from mcp_server.config.places import deployments_folder, values_file
 from mcp_server.domain.agents.launchers import PLAIN, ArgumentRule, Launcher, Launchers
 from mcp_server.domain.approvals.rules import Condition, Rule, Rules
+from mcp_server.domain.deployments.chores import Mirrors
 from mcp_server.domain.deployments.configuration import REFERENCES, Probe
 from mcp_server.domain.deployments.holders import Holders
 from mcp_server.domain.deployments.holding import Room
-from mcp_server.domain.deployments.mirrors import Mirrors, Remote
+from mcp_server.domain.deployments.mirrors import Remote
 from mcp_server.domain.deployments.placing import Places
 from mcp_server.domain.deployments.policy import DeploymentPolicy
 from mcp_server.domain.deployments.programs import KNOWN, Ports, Program, Programs
 from mcp_server.domain.deployments.targets import Facts, Target, Targets
 from mcp_server.domain.desk import Desk
-from mcp_server.domain.operating.model import InForce
 from mcp_server.domain.processes.running import Limits, Stop
 from mcp_server.domain.state.commands import GetDocument
 from mcp_server.kernel.call import SYSTEM_CALL
@@ -100,11 +101,6 @@ def _require_sound(name: str, launcher: Launcher) -> None:
         )
 
 
-def logs_folder(settings: Settings) -> Path:
-    """Where instances' logs lie: beside an SQLite database, else in the user data folder."""
-    return settings.supervisor.folder or beside_the_database(settings) / "instances"
-
-
 def deployment_policy(settings: Settings) -> DeploymentPolicy:
     """Which changes wait for whom, and which secrets deployments may name."""
     programs: list[KeptSettings | CommandSettings] = [*settings.launchers.values(), *settings.targets.values()]
@@ -125,17 +121,6 @@ def approve_rules(settings: Settings) -> Rules:
         ValidationFailed: a rule that makes no sense.
     """
     return Rules(tuple(_rule(number, said) for number, said in enumerate(settings.approve, 1)))
-
-
-def rules_in_force(settings: Settings) -> InForce:
-    """The rules as they are recorded."""
-    if not settings.approve:
-        return InForce()
-    import hashlib  # most servers have no rules
-
-    text = "".join(rule.model_dump_json() for rule in settings.approve)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return InForce(digest, tuple(rule.tool for rule in settings.approve))
 
 
 def _rule(number: int, said: ApproveSettings) -> Rule:
@@ -173,18 +158,6 @@ def _values(said: Any) -> tuple[Any, ...]:
 
 def _wrong_rule(number: int, why: str) -> ValidationFailed:
     return ValidationFailed(f"[[approve]] number {number} makes no sense: {why}.", next="Correct the TOML file.")
-
-
-def kept_folders(settings: Settings) -> list[Path]:
-    """Where this server alone writes, besides the outbox: logs, what deployments make; and the folder of the database,
-    where nobody chose another."""
-    own = [] if settings.database else [beside_the_database(settings)]
-    return [logs_folder(settings), deployments_folder(settings), *own]
-
-
-def deployments_folder(settings: Settings) -> Path:
-    """Where what deployments make is kept: beside an SQLite database, else in the user data folder."""
-    return settings.deployments_folder or beside_the_database(settings) / "deployments"
 
 
 def declared_targets(settings: Settings) -> dict[str, Callable[[], Target]]:
@@ -251,7 +224,7 @@ class Workers:
 
     def __init__(self, settings: Settings) -> None:
         self.desk: Desk | None = None
-        self.service = LocalService(deployments_folder(settings) / "kv.json", self._application)
+        self.service = LocalService(values_file(settings), self._application)
 
     async def document(self, namespace: str, key: str) -> Any:
         """The value of a document.
@@ -384,10 +357,3 @@ def _resolve(reference: str) -> str:
     from mcp_server.integrations.references import resolve
 
     return resolve(reference)
-
-
-def beside_the_database(settings: Settings) -> Path:
-    """The folder of an SQLite database, else the one for user data."""
-    url = settings.database_url
-    file = Path(url.removeprefix("sqlite:///")).expanduser() if url.startswith("sqlite:///") else default_database()
-    return file.absolute().parent

@@ -9,21 +9,12 @@ from urllib.parse import urlsplit
 
 from mcp_server.calling import ice_servers
 from mcp_server.config import Settings, secret
-from mcp_server.deploying import (
-    approve_rules,
-    beside_the_database,
-    declared_targets,
-    launchers,
-    mirrors_account,
-    programs,
-)
-from mcp_server.domain.approvals.model import ApprovalPolicy
+from mcp_server.config.places import beside_the_database
 from mcp_server.domain.approvals.principals import KEYS, Principals, realm_of
-from mcp_server.domain.approvals.rules import Rules
 from mcp_server.domain.desk import Desk
-from mcp_server.domain.email.model import SENDER_DEFAULT, EmailPolicy
+from mcp_server.domain.email.policy import SENDER_DEFAULT, EmailPolicy
+from mcp_server.domain.operating.model import InForce
 from mcp_server.integrations.mailers import MailerOptions, OutboxOptions, SendGridOptions, SmtpServerOptions
-from mcp_server.issuing import believed, in_trouble, issued_tokens, protected_resource
 from mcp_server.kernel.addresses import check_address
 from mcp_server.kernel.authority import Actor
 from mcp_server.kernel.errors import OpsError, ValidationFailed
@@ -33,6 +24,8 @@ from mcp_server.persistence.database import sqlite_file
 from mcp_server.protocol.offer import Offer
 
 if TYPE_CHECKING:
+    from mcp_server.domain.approvals.model import ApprovalPolicy
+    from mcp_server.domain.approvals.rules import Rules
     from mcp_server.integrations.sendgrid import EventWebhook
     from mcp_server.protocol.bearers import Verifier
     from mcp_server.protocol.http import HttpOptions
@@ -42,9 +35,11 @@ def refusals(settings: Settings) -> list[OpsError]:
     """What `serve` refuses about these settings, each by itself."""
     checks: list[Callable[[Settings], object]] = [
         *(_offered, tokens, email_policy, mailer_options, links_base),
-        *(declared_targets, programs, launchers, mirrors_account, rules, ice_servers),
+        *(*_of_what_is_declared(settings), ice_servers),
     ]
     if settings.transport != "stdio":  # the modules behind these are HTTP's alone
+        from mcp_server.issuing import believed
+
         checks += [_safe_bind, webhook, believed]
     found: dict[str, OpsError] = {}
     for check in checks:
@@ -53,6 +48,15 @@ def refusals(settings: Settings) -> list[OpsError]:
         except OpsError as error:
             found.setdefault(error.message, error)
     return list(found.values())
+
+
+def _of_what_is_declared(settings: Settings) -> "list[Callable[[Settings], object]]":
+    """The checks of what runs elsewhere and of rules; none for the most, who declare nothing of it."""
+    if not (settings.targets or settings.launchers or settings.mirrors or settings.approve):
+        return []
+    from mcp_server.deploying import declared_targets, launchers, mirrors_account, programs
+
+    return [declared_targets, programs, launchers, mirrors_account, rules]
 
 
 def require_servable(settings: Settings) -> None:
@@ -99,6 +103,7 @@ async def verifiers(desk: Desk, settings: Settings) -> "tuple[Verifier, ...]":
     """
     if settings.transport == "stdio" or desk.option(Principals).realm != KEYS:
         return ()
+    from mcp_server.issuing import issued_tokens
     from mcp_server.protocol.keys import KeyBearers, TokenFile
 
     file = None if settings.tokens_file is None else TokenFile(desk, settings.tokens_file)
@@ -107,18 +112,30 @@ async def verifiers(desk: Desk, settings: Settings) -> "tuple[Verifier, ...]":
     return (*issued_tokens(desk, settings), KeyBearers(desk, file))
 
 
-def rules(settings: Settings) -> Rules:
+def rules(settings: Settings) -> "Rules":
     """Which calls wait for whom.
 
     Raises:
         ValidationFailed: a rule that makes no sense, or would never name a call.
     """
+    from mcp_server.deploying import approve_rules
     from mcp_server.protocol.guarding import require_sense
 
     known = approve_rules(settings)
     for number, rule in enumerate(known.all, 1):
         require_sense(number, rule)
     return known
+
+
+def rules_in_force(settings: Settings) -> InForce:
+    """The rules as they are recorded."""
+    if not settings.approve:
+        return InForce()
+    import hashlib  # most servers have no rules
+
+    text = "".join(rule.model_dump_json() for rule in settings.approve)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return InForce(digest, tuple(rule.tool for rule in settings.approve))
 
 
 def principals(settings: Settings, *, asks_keys: bool = False) -> Principals:
@@ -132,6 +149,7 @@ def principals(settings: Settings, *, asks_keys: bool = False) -> Principals:
 
 def http_options(settings: Settings, *verifiers: "Verifier") -> "HttpOptions":
     """Where to listen, and whom to let in: everybody on this machine where there is nobody who can tell."""
+    from mcp_server.issuing import in_trouble, protected_resource
     from mcp_server.protocol.bearers import Verifiers
     from mcp_server.protocol.http import HttpOptions
     from mcp_server.protocol.kept_out import note
@@ -191,12 +209,15 @@ def email_policy(settings: Settings) -> EmailPolicy:
     )
 
 
-def approval_policy(settings: Settings, email: EmailPolicy) -> ApprovalPolicy:
+def approval_policy(settings: Settings) -> "ApprovalPolicy":
     """Who may be asked, and where people decide.
 
     Raises:
         ValidationFailed: the public address is not one of the web.
     """
+    from mcp_server.domain.approvals.model import ApprovalPolicy  # most servers ask nobody
+
+    email = email_policy(settings)
     # The address of another database may hold a password.
     scheme, is_here, path = settings.database_url.partition("sqlite:///")
     here = f"sqlite:///{Path(path).expanduser().absolute()}"

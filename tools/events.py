@@ -6,6 +6,7 @@ from itertools import chain
 
 from pydantic import ValidationError
 
+from mcp_server.domain.areas import load_every
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.service import HELD_BACK_SECONDS
@@ -20,6 +21,8 @@ from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.spec import READ, Tool, listed
+
+load_every()  # whose event it is, and what is told of it, each area says; here that is loaded beside the event loop
 
 
 class ReadResult(View):

@@ -3,11 +3,9 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
-from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
-from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.area import Toolset
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
@@ -17,6 +15,10 @@ from mcp_server.kernel.paging import AtLeast
 from mcp_server.kernel.values import Frozen, LeaseToken
 from mcp_server.kernel.views import View
 from mcp_server.kernel.writes import AnyWrite
+
+if TYPE_CHECKING:
+    from mcp_server.domain.approvals.rules import Form
+    from mcp_server.domain.tasks.views import TaskView
 
 
 class Shared(Frozen):
@@ -50,7 +52,7 @@ Reference = Literal["agent", "party", "address", "lock", "target"]
 """To what an argument may refer by one of several names."""
 
 
-def _no_other(args: Any, said: dict[str, Any]) -> Sequence[Form]:
+def _no_other(args: Any, said: dict[str, Any]) -> "Sequence[Form]":
     del args, said
     return ()
 
@@ -120,7 +122,7 @@ class Part:
     alone: Callable[[Any], Alone | None] = _can_be
     failed: Callable[[Any], OpsError | None] = _done
     refers: Mapping[str, Reference] = field(default_factory=dict[str, Reference])
-    forms: Callable[[Any, dict[str, Any]], Sequence[Form]] = _no_other
+    forms: "Callable[[Any, dict[str, Any]], Sequence[Form]]" = _no_other
     inside: frozenset[str] = frozenset()
     asks_itself: bool = False
     only_now: frozenset[str] = frozenset()
@@ -148,7 +150,7 @@ class Tool(Generic[A, R]):
     say: Callable[[R], str]
     """A sentence that stands for the result where only text is read."""
 
-    ticket: Callable[[Desk, Call, A], Awaitable[TaskView | None]] | None = None
+    ticket: "Callable[[Desk, Call, A], Awaitable[TaskView | None]] | None" = None
     """For a slow tool: what it does for a client that takes task handles, instead of `does`. Returns the task, or None
     where there is not one alone; then it does what it does for all."""
 

@@ -140,7 +140,7 @@ def _rules(settings: Settings) -> list[Finding]:
 
 def _modes(settings: Settings) -> list[Finding]:
     """Who else may look at what is kept."""
-    from mcp_server.deploying import kept_folders  # takes a second
+    from mcp_server.config.places import kept_folders
     from mcp_server.wiring import outbox_folder
 
     url = settings.database_url

@@ -69,7 +69,7 @@ async def serve_until_stopped(opening: Opening, settings: Settings) -> None:
 
 def tell_rules(settings: Settings) -> None:
     """Log which rules are in force from now on; a changed one shows by its digest, and is recorded as an event."""
-    from mcp_server.deploying import rules_in_force
+    from mcp_server.wiring import rules_in_force
 
     rules = rules_in_force(settings)
     if rules.digest is not None:
@@ -155,5 +155,9 @@ def _prepare(opening: Opening, settings: Settings) -> None:
     else:
         hash_fast()
     importlib.import_module("mcp_server.app")
+    if settings.transport != "stdio":
+        from mcp_server.late import load_all
+
+        load_all()
     gc.freeze()
     gc.enable()

@@ -1,24 +1,48 @@
-"""The areas of the domain, in the order in which people see them. A new capability is one line here."""
+"""The areas of the domain, in the order in which people see them. A new capability is one line here, and then
+`python scripts/areas.py`."""
 
-from mcp_server.domain.agents.area import AREA as AGENTS
-from mcp_server.domain.approvals.area import AREA as APPROVALS
-from mcp_server.domain.calls.area import AREA as CALLS
-from mcp_server.domain.commit.area import AREA as COMMIT
-from mcp_server.domain.deployments.area import AREA as DEPLOYMENTS
-from mcp_server.domain.email.area import AREA as EMAIL
-from mcp_server.domain.events.area import AREA as EVENTS
-from mcp_server.domain.locks.area import AREA as LOCKS
-from mcp_server.domain.messages.area import AREA as MESSAGES
-from mcp_server.domain.operating.area import AREA as OPERATING
-from mcp_server.domain.people.area import AREA as PEOPLE
-from mcp_server.domain.processes.area import AREA as PROCESSES
-from mcp_server.domain.scaling.area import AREA as SCALING
-from mcp_server.domain.search.area import AREA as SEARCH
-from mcp_server.domain.state.area import AREA as STATE
-from mcp_server.domain.tasks.area import AREA as TASKS
-from mcp_server.kernel.area import Areas
+from importlib import import_module
+from pathlib import Path
 
-AREAS = Areas(
-    *(PEOPLE, AGENTS, PROCESSES, SCALING, TASKS, STATE, LOCKS, DEPLOYMENTS, EMAIL, APPROVALS, MESSAGES, CALLS, EVENTS),
-    *(COMMIT, OPERATING, SEARCH),
+from mcp_server.kernel.area import Area
+from mcp_server.kernel.areas import Areas, Known
+
+NAMES = (
+    "people",
+    "agents",
+    "processes",
+    "scaling",
+    "tasks",
+    "state",
+    "locks",
+    "deployments",
+    "email",
+    "approvals",
+    "messages",
+    "calls",
+    "events",
+    "commit",
+    "operating",
+    "search",
 )
+KNOWN = Path(__file__).with_name("known.jsonl")
+"""What is known of each before it is loaded. Made of their records by `python scripts/areas.py`."""
+
+
+def load(name: str) -> Area:
+    """The record of an area, in `mcp_server.domain.<name>.area`."""
+    return import_module(f"mcp_server.domain.{name}.area").AREA
+
+
+AREAS = Areas(known=Known.read(KNOWN.read_text("utf-8")), load=load)
+
+
+def load_whole(name: str) -> None:
+    """Load an area's record and its use cases, which is nearly all of its code."""
+    AREAS.area(name)
+    import_module(f"mcp_server.domain.{name}.service")
+
+
+def load_every() -> None:
+    """Load the record of every area, for what reads across all of them."""
+    list(AREAS.all)

@@ -6,7 +6,8 @@ from typing import Any
 
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.domain.tasks.system import SystemTasks
-from mcp_server.kernel.area import Areas, Righting, Sweep
+from mcp_server.kernel.area import Righting, Sweep
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.call import SYSTEM_CALL, Clock
 from mcp_server.kernel.clocks import JUMP_MIN, ClockWatch, Jump
 from mcp_server.kernel.errors import OpsError

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from mcp_server.domain.email.transport import Mailer
+if TYPE_CHECKING:
+    from mcp_server.domain.email.transport import Mailer
 
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
 """The usual port of an SMTP server, by how the connection is encrypted."""
@@ -43,11 +44,11 @@ MailerOptions = OutboxOptions | SmtpServerOptions | SendGridOptions
 class LazyMailer:
     """Opens the provider at its first use, and closes what was opened."""
 
-    def __init__(self, make: Callable[[], Mailer]) -> None:
+    def __init__(self, make: "Callable[[], Mailer]") -> None:
         self._make = make
         self._mailer: Mailer | None = None
 
-    def __call__(self) -> Mailer:
+    def __call__(self) -> "Mailer":
         """The provider."""
         if self._mailer is None:
             self._mailer = self._make()
@@ -59,7 +60,7 @@ class LazyMailer:
             await self._mailer.close()
 
 
-def make_mailer(options: MailerOptions) -> Mailer:
+def make_mailer(options: MailerOptions) -> "Mailer":
     """The provider that these options are for."""
     if isinstance(options, SmtpServerOptions):
         return _smtp(options)
@@ -72,7 +73,7 @@ def make_mailer(options: MailerOptions) -> Mailer:
     return FileOutbox(options.folder)
 
 
-def _smtp(options: SmtpServerOptions) -> Mailer:
+def _smtp(options: SmtpServerOptions) -> "Mailer":
     from mcp_server.integrations.smtp import SmtpMailer, SmtpOptions
 
     port = options.port or PORTS[options.tls]

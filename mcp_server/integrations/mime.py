@@ -20,10 +20,11 @@ from mcp_server.kernel.errors import ValidationFailed
 _POLICY = SMTP.clone(cte_type="7bit")
 
 
-def needs_utf8(mail: Mail) -> bool:
-    """Whether an address has a local part that only SMTPUTF8 can carry."""
-    everyone = (mail.sender, *mail.to, *mail.cc, *mail.bcc, *([mail.reply_to] if mail.reply_to else ()))
-    return not all(parse_address(text).username.isascii() for text in everyone)
+def needing_utf8(mail: Mail) -> list[str]:
+    """The addresses with a local part that only SMTPUTF8 can carry, by where they stand."""
+    places = {"From": [mail.sender], "To": mail.to, "Cc": mail.cc, "Bcc": mail.bcc, "Reply-To": [mail.reply_to or ""]}
+    everyone = [(place, text) for place, texts in places.items() for text in texts if text]
+    return [f"{place} {text}" for place, text in everyone if not parse_address(text).username.isascii()]
 
 
 def message(mail: Mail) -> bytes:
@@ -39,7 +40,7 @@ def message(mail: Mail) -> bytes:
 
 
 def _built(mail: Mail) -> EmailMessage:
-    built = EmailMessage(policy=_POLICY.clone(utf8=needs_utf8(mail)))
+    built = EmailMessage(policy=_POLICY.clone(utf8=bool(needing_utf8(mail))))
     _write(built, "Message-ID", mail.message_id)
     _write(built, "Date", format_datetime(datetime.fromtimestamp(mail.date / 1_000_000, UTC)))
     _write(built, "From", mailbox(mail.sender))
@@ -48,6 +49,9 @@ def _built(mail: Mail) -> EmailMessage:
         _write(built, "Cc", mailboxes(mail.cc))
     if mail.reply_to:
         _write(built, "Reply-To", mailbox(mail.reply_to))
+    if mail.answers:
+        _write(built, "In-Reply-To", mail.answers)
+        _write(built, "References", mail.answers)
     _write(built, "Subject", unstructured(mail.subject))
     _write(built, "Auto-Submitted", "auto-generated")
     _add_content(built, mail)

@@ -16,7 +16,7 @@ from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from mcp_server.domain.email.model import Outcome, OutcomeStatus, outcomes_for
 from mcp_server.domain.email.transport import Mail, Report
-from mcp_server.integrations.mime import message, needs_utf8
+from mcp_server.integrations.mime import message, needing_utf8
 from mcp_server.kernel.addresses import wire_address
 
 CONNECTIONS_MAX = 4
@@ -133,11 +133,12 @@ class SmtpMailer:
 
     async def _begin(self, client: SMTP, mail: Mail) -> None:
         options: list[str] = []
-        if needs_utf8(mail):
+        if international := needing_utf8(mail):
             if not client.supports_extension("smtputf8"):
-                raise _Refused(
-                    "failed", None, f"{self._options.host} cannot send to international addresses (no SMTPUTF8)."
+                why = (
+                    f"{self._options.host} knows no international addresses (no SMTPUTF8): {', '.join(international)}."
                 )
+                raise _Refused("failed", None, why[:500])
             options = ["SMTPUTF8", "BODY=8BITMIME"]
         await client.mail(wire_address(mail.sender), options=options, encoding="utf-8")
 

@@ -4,18 +4,19 @@ Nothing can be called, multiplied or formatted by a pattern, attributes are memb
 done is counted (`template_rules`): a template can neither reach into the server nor ask for a gigabyte or a minute.
 """
 
-import re
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any, cast
 
 from jinja2 import StrictUndefined, TemplateError
-from jinja2.runtime import LoopContext
+from jinja2.runtime import LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 
 from mcp_server.domain.email.model import BODY_CHARACTERS_MAX
 from mcp_server.integrations.template_rules import FILTERS, REPEAT, SPEND, TESTS, Steps, charge, require_allowed
 from mcp_server.kernel.errors import LimitExceeded, OpsError, ValidationFailed
+from mcp_server.kernel.json_text import check_text, dump_json
 from mcp_server.kernel.quoting import quoted
 
 TOKENS_MAX = 20_000
@@ -51,20 +52,39 @@ def filled(steps: Steps, source: str, variables: Mapping[str, Any], *, html: boo
         ) from None
 
 
-_UNDEFINED = re.compile(r"^'(\w+)' is undefined$")
+_KINDS = "a value is not of the kind for what is done with it: look at its sums, comparisons, loops and filters"
 
 
 def _why(error: Exception) -> str:
-    """What the library says, in the house's words where a variable is missing."""
-    found = _UNDEFINED.match(str(error))
-    return f"{quoted(found[1])} is not among the variables given" if found else str(error)[:200]
+    """What the library says of the template; what Python says of a value, in the house's words."""
+    if isinstance(error, ZeroDivisionError):
+        return "it divides by zero"
+    return str(error)[:200] if isinstance(error, TemplateError) else _KINDS
+
+
+def _as_shown(value: Any) -> Any:
+    """A value as people read it: nothing for null, and what is no text or number as JSON."""
+    if value is None:
+        return ""
+    return dump_json(value) if isinstance(value, (bool, dict, list)) else value
+
+
+class _Missing(StrictUndefined):
+    """What is not there, in words that know nothing of Python."""
+
+    @property
+    def _undefined_message(self) -> str:
+        name = quoted(str(self._undefined_name))
+        if self._undefined_obj is missing:
+            return f"{name} is not among the variables given"
+        return f"what stands before .{self._undefined_name} has nothing that is called {name}"
 
 
 class _Environment(ImmutableSandboxedEnvironment):
     """The sandbox, without all that a mail does not need."""
 
     def __init__(self, steps: Steps, *, html: bool) -> None:
-        super().__init__(autoescape=html, undefined=StrictUndefined, optimized=False)
+        super().__init__(autoescape=html, undefined=_Missing, optimized=False, finalize=_as_shown)
         self.steps = steps
         self.globals.clear()
         self.filters = {name: steps.charged(name, self.filters[name]) for name in FILTERS}
@@ -73,6 +93,8 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """A member of an object, or an item of a list or text; a value has nothing else."""
+        if isinstance(obj, Undefined):
+            str(obj)  # says that it is not there itself
         try:
             if isinstance(obj, (dict, list, tuple, str)):
                 return cast("dict[Any, Any]", obj)[argument]
@@ -102,4 +124,6 @@ def _filled(environment: _Environment, source: str, variables: Mapping[str, Any]
                 f"{what} comes to over {BODY_CHARACTERS_MAX} characters.", next="Give it less to repeat."
             )
         pieces.append(piece)
-    return "".join(pieces)
+    text = "".join(pieces)
+    check_text(text, what.removeprefix("The "))  # a literal of the template may hold what no mail can
+    return text

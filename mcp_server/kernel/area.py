@@ -1,13 +1,10 @@
 """AREA: the record by which an area of the domain is wired into the house. It is data; what the house does with all of
-them is derived in `Areas`."""
+them is derived in `kernel/areas.py`."""
 
-from collections import ChainMap
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.events import SNAPSHOT, Event, Origin
@@ -15,8 +12,11 @@ from mcp_server.kernel.handling import Handler
 from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.store import Heard, Hook, ReadAhead, Transaction
+from mcp_server.kernel.store import Heard, ReadAhead, Transaction
 from mcp_server.kernel.telling import Telling, whole
+
+if TYPE_CHECKING:
+    from mcp_server.kernel.areas import Areas
 
 _DOMAIN = Path(__file__).parents[1] / "domain"
 
@@ -266,94 +266,9 @@ class Area:
 
     def sql(self) -> str:
         """The area's named statements."""
-        return (_DOMAIN / self.name / "queries.sql").read_text("utf-8")
+        return sql_of(self.name)
 
 
-class Areas:
-    """Every area, and what is derived from their records."""
-
-    def __init__(self, *areas: Area) -> None:
-        self.all = areas
-        self.aggregates: dict[str, Aggregate] = {one.type: one for one in self._each("aggregates")}
-        self.tables: tuple[Table, ...] = self._each("tables")
-        self.sweeps: tuple[Sweep, ...] = self._each("sweeps")
-        self.rightings: tuple[Righting, ...] = self._each("rightings")
-        self.kinds: tuple[SystemKind, ...] = self._each("kinds")
-        self.chores: tuple[Chore, ...] = self._each("chores")
-        self.completions: dict[str, Completion] = self._merged("completions")
-        self.lanes: dict[Callable[..., Any], int] = self._merged("lanes")
-        self.read_ahead: dict[Callable[..., Any], ReadAhead] = self._merged("read_ahead")
-        self.listeners = _listeners(self._each("hears"))
-        self.rows = {
-            one.type: (one.table, one.key, frozenset(one.beside))
-            for one in self.aggregates.values()
-            if one.table is not None
-        }
-        self.searched: tuple[Searched, ...] = self._each("searched")
-        self.worded = {
-            f"{one.type}{name}": one
-            for one in self.aggregates.values()
-            for name in (".created", SNAPSHOT, *(f".{each}" for each in one.reworded))
-            if one.words
-        }
-        self.tells = dict(ChainMap(*(one.tells() for one in self.aggregates.values())))
-
-    def _each(self, attribute: str) -> tuple[Any, ...]:
-        return tuple(chain.from_iterable(getattr(area, attribute) for area in self.all))
-
-    def _merged(self, attribute: str) -> dict[Any, Any]:
-        return dict(ChainMap(*(dict(getattr(area, attribute)) for area in self.all)))
-
-    @cached_property
-    def completion_toolsets(self) -> dict[str, str]:
-        """The toolset that each completion belongs to: its area's."""
-        return {name: area.toolset for area in self.all for name in area.completions}
-
-    @cached_property
-    def marked(self) -> frozenset[str]:
-        """The types of the aggregates whose changes move the database's mark."""
-        return frozenset(one.type for one in self.aggregates.values() if one.marked)
-
-    @cached_property
-    def private(self) -> tuple[Private, ...]:
-        """What is seen by who takes part in it alone."""
-        return tuple(one.private for one in self.aggregates.values() if one.private is not None)
-
-    @cached_property
-    def _toolsets(self) -> dict[str, str]:
-        return {aggregate.type: area.toolset for area in self.all for aggregate in area.aggregates}
-
-    @cached_property
-    def sql(self) -> tuple[str, ...]:
-        """The named statements of every area."""
-        return tuple(area.sql() for area in self.all)
-
-    def seen(self, permissions: Collection[Permission], toolsets: Collection[str] | None) -> frozenset[str]:
-        """The types of the aggregates whose events may be seen.
-
-        Args:
-            permissions: of the caller.
-            toolsets: those that are offered to it; None for all.
-        """
-        return frozenset(
-            one.type
-            for one in self.aggregates.values()
-            if one.seen_by in permissions and (toolsets is None or self._toolsets[one.type] in toolsets)
-        )
-
-    def seen_event_types(self, permissions: Collection[Permission], toolsets: Collection[str] | None) -> list[str]:
-        """The types of events that may be seen, as `seen` says it."""
-        seen = self.seen(permissions, toolsets)
-        return sorted(type_ for type_ in self.tells if type_.rsplit(".", 1)[0] in seen)
-
-    def uris(self, aggregate_type: str, aggregate_id: str) -> set[str]:
-        """The resources that change with an aggregate."""
-        known = self.aggregates.get(aggregate_type)
-        return set() if known is None else known.uris(aggregate_id)
-
-
-def _listeners(heard: Iterable[Heard]) -> dict[Hook[..., Any], tuple[Callable[..., Any], ...]]:
-    listeners: dict[Hook[..., Any], tuple[Callable[..., Any], ...]] = {}
-    for one in heard:
-        listeners[one.hook] = (*listeners.get(one.hook, ()), one.function)
-    return listeners
+def sql_of(area: str) -> str:
+    """The named statements of the area of this name."""
+    return (_DOMAIN / area / "queries.sql").read_text("utf-8")

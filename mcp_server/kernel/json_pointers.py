@@ -61,7 +61,10 @@ def index(items: list[Any], token: str, highest: int) -> int:
         ValidationFailed: it is no number, or beyond.
     """
     if not (token.isascii() and token.isdigit()) or (len(token) > 1 and token[0] == "0"):
-        raise ValidationFailed(f"{named(token)} is not a list index.")
+        raise ValidationFailed(
+            f"{named(token)} is no place in a list: that is a number from 0 to {highest} without zeros before it, or - "
+            "for behind the last, where something is put in."
+        )
     if len(token) > _INDEX_DIGITS_MAX or int(token) > highest:
         raise ValidationFailed(f"index {named(token)} is outside a list of {len(items)}.")
     return int(token)

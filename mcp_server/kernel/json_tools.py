@@ -53,7 +53,7 @@ class PatchOperation(Frozen):
     model_config = ConfigDict(extra="ignore")
 
     op: Literal["add", "remove", "replace", "move", "copy", "test", "increment"]
-    path: str
+    path: Annotated[str, Meant("a JSON Pointer", "/items/0")]
     from_: str | None = Field(default=None, alias="from")
     value: Any = None
     minimum: Number | None = Field(default=None, description="For increment")

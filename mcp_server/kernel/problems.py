@@ -162,6 +162,10 @@ def _is_told(problem: Problem, kind: str, before: Iterable[Problem]) -> bool:
     return kind == "missing" and any(one.loc[:-1] == place and str(problem.loc[-1]) in one.near for one in before)
 
 
+_KEY = "[key]"
+"""How pydantic marks that it is a member's name that is wrong, not what it holds."""
+
+
 def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
     loc = _told(shape, item["loc"])
     kind, name = item["type"], str(loc[-1]) if loc else ""
@@ -171,6 +175,11 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
         said = item["msg"].removeprefix("Value error, ").rstrip(".")
         change = getattr(item["ctx"]["error"], "details", {}).get(CHANGE)
         return Problem(loc, said, is_whole=isinstance(value_at(given, loc), dict), change=change)
+    if item["loc"][-1:] == (_KEY,):
+        around = place_of(shape, loc[:-1])
+        return Problem(
+            loc, f"{quoted(name, 60)} is not accepted as a name: it takes {_takes(around.key or around, '')}"
+        )
     place = place_of(shape, loc)
     if kind == "missing":
         return Problem(loc, f"is missing: {_takes(place, name)}", "missing")
@@ -261,7 +270,8 @@ def _chosen(options: list[str], value: Any) -> tuple[str, ...]:
 def _slug(pattern: str, text: str) -> tuple[str, ...]:
     """The text with what stands between its words as the pattern has that, where one does: `Code review` is
     `code-review`. What is no ASCII would lose letters."""
-    words = [] if not text.isascii() or len(text) > _SLUG_FROM_MAX else _BETWEEN.sub(" ", text).split()
+    is_name = text.isascii() and len(text) <= _SLUG_FROM_MAX and not re.search("[;=]", text)
+    words = _BETWEEN.sub(" ", text).split() if is_name else []
     slugs = ("-".join(words).lower(), "_".join(words))
     return next(((slug,) for slug in slugs if re.search(pattern, slug)), ())
 

@@ -42,6 +42,7 @@ class Shape:
         nullable: whether null says something there that is not the same as saying nothing.
         meant: what it stands for, where its type says so.
         item: what a list or a map holds.
+        key: what the names in a map look like.
         members: of an object, by the name under which they are given.
         required: those that an object needs.
         bare: members that a bare value stands for: the first that takes such a value.
@@ -57,6 +58,7 @@ class Shape:
     nullable: bool = False
     meant: Meant = UNEXPLAINED
     item: "Shape | None" = None
+    key: "Shape | None" = None
     members: Mapping[str, "Shape"] = field(default_factory=dict[str, "Shape"])
     required: frozenset[str] = frozenset()
     bare: tuple[str, ...] = ()
@@ -178,5 +180,5 @@ _BY_ORIGIN: dict[Any, Callable[[tuple[Any, ...]], Shape]] = {
     Union: _union,
     types.UnionType: _union,
     tuple: lambda arguments: Shape("list", item=_shape(arguments[0])),
-    dict: lambda arguments: Shape("map", item=_shape(arguments[1])),
+    dict: lambda arguments: Shape("map", key=_shape(arguments[0]), item=_shape(arguments[1])),
 }

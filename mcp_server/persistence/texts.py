@@ -6,7 +6,8 @@ from itertools import groupby, islice
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from mcp_server.kernel.area import Areas, Searched
+from mcp_server.kernel.area import Searched
+from mcp_server.kernel.areas import Areas
 from mcp_server.persistence.statements import Engine, statements
 
 TEXTS_SINCE = 21
@@ -24,7 +25,10 @@ def complete_migration(connection: Any, engine: Engine, areas: Areas, number: in
 
 def fill_texts(connection: Any, engine: Engine, areas: Areas) -> None:
     """Make the texts of every kind that has none, in the caller's transaction. What is listed by time gets its numbers
-    in that order: of what very many hold the newest are found by them."""
+    in that order: of what very many hold the newest are found by them. A new database needs none, nor the areas that
+    say how they are made."""
+    if connection.execute("SELECT 1 FROM events LIMIT 1").fetchone() is None:
+        return
     known = statements(engine, areas.sql)
     made = {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM texts").fetchall()}
     cursor = connection.cursor()

@@ -10,7 +10,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from pydantic_core import to_json
 
-from mcp_server.kernel.area import Aggregate, Areas
+from mcp_server.kernel.area import Aggregate
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.kernel.searching import fold_words
@@ -141,10 +142,7 @@ class Transaction(ABC):
             LookupError: no area names an event of this type.
             TypeError: it tells less or more than its area says.
         """
-        telling = self._areas.tells.get(event.type)
-        if telling is None:
-            raise LookupError(f"no area names the event {event.type}")
-        telling.require(event)
+        self._areas.telling[event.type].require(event)
         self.events_appended += 1
         self.writes += 1
         return self._write_event(
@@ -172,15 +170,15 @@ class Transaction(ABC):
     def fold(self, event: Event) -> None:
         """Write the fields that an event carries into its aggregate's row: what of `record` a rebuild does. What it
         tells beside them stands in the log alone."""
-        table, key, beside = self._areas.rows[event.aggregate_type]
+        table, key, beside, marked = self._areas.rows[event.aggregate_type]
         if not beside.isdisjoint(event.data):
             event = event.without(beside)
         self.writes += 1
-        self.moves_mark |= event.aggregate_type in self._areas.marked
+        self.moves_mark |= marked
         self.notes.pop((event.aggregate_type, event.aggregate_id), None)
         values = [*event.data.values(), event.version, event.aggregate_id]
         self._write_row(table, (*event.data, "version", key), values, new=event.creates)
-        worded = self._areas.worded.get(event.type)
+        worded = self._areas.worded[event.type]
         if worded is not None:
             self._keep_words(event, worded)
 
@@ -211,7 +209,7 @@ class Transaction(ABC):
 
     def tell(self, hook: Hook[P, T], /, *args: P.args, **kwargs: P.kwargs) -> list[T]:
         """Let every area that listens do its part; what each answers."""
-        return [function(self, *args, **kwargs) for function in self._areas.listeners.get(hook, ())]
+        return [function(self, *args, **kwargs) for function in self._areas.listeners[hook]]
 
     def wake(self, name: str) -> None:
         """After the commit, wake who waits under this name in this process."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Mutab
 from typing import Any
 from urllib.parse import unquote
 
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.loops import Loops
 from mcp_server.kernel.store import Feed, Listener
 

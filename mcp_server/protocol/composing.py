@@ -26,13 +26,14 @@ from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refused
+from mcp_server.protocol.loading import Loading
 from mcp_server.protocol.references import REFERENCE, call_meant, require_no_half_reference, unread
 from mcp_server.protocol.saying import said_by, with_titles
 from mcp_server.protocol.tool_calls import Given, checked, named_as_known, said, split, validated
-from tools import TOOLS
+from tools import KNOWN
 from tools.spec import AnyTool, Part
 
-_WRITES: Mapping[str, tuple[AnyTool, Part]] = {tool.name: (tool, tool.part) for tool in TOOLS if tool.part is not None}
+_WRITES = {name: tool for name, tool in KNOWN.items() if tool.composable}
 
 
 async def compose(
@@ -80,7 +81,7 @@ async def _rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later
     wanted: list[Wanted] = []
     kept: list[Composed] = []
     for one in changes:
-        rules = await naming(desk, one.call, _WRITES[one.tool][0], one.asked)
+        rules = await naming(desk, one.call, _WRITES[one.tool].whole(), one.asked)
         lasts = min((rule.expires_in_seconds for rule in rules), default=None)
         kept.append(replace(one, lasts_seconds=lasts))
         wanted.append(Wanted(one.shown(), one.says, kept_out(desk, one.call, rules, later)))
@@ -93,7 +94,7 @@ async def _rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later
 
 def _can_wait(changes: Sequence[Composed]) -> bool:
     """Whether all of them could be made later: none rests on a lease."""
-    return not any(_WRITES[one.tool][0].own_lease or one.arguments.get("lease_token") for one in changes)
+    return not any(_WRITES[one.tool].whole().own_lease or one.arguments.get("lease_token") for one in changes)
 
 
 class NotComposable(ValidationFailed):
@@ -123,7 +124,7 @@ class _Composer:
         Raises:
             OpsError: it may not be made, cannot be composed, or makes no sense.
         """
-        tool, part = self._tool(asked.tool)
+        tool, part = await self._tool(asked.tool)
         self._call.actor.require(tool.permission)
         given = split(tool, named_as_known(tool, asked.arguments))
         self._require_no_lease(tool, given.shared)
@@ -222,13 +223,15 @@ class _Composer:
         """Go on after a call that was refused, to tell what is wrong with the arguments of others as well."""
         self._made += [[] for _ in range(len(self._made), number + 1)]
 
-    def _tool(self, name: str) -> tuple[AnyTool, Part]:
+    async def _tool(self, name: str) -> tuple[AnyTool, Part]:
         offered = self._call.tools
-        reached = [name for name, (tool, _) in _WRITES.items() if self._call.is_offered(tool.toolset)]
+        reached = [name for name, tool in _WRITES.items() if self._call.is_offered(tool.toolset)]
         there = [one for one in reached if offered is None or one in offered]
         known = name if name in _WRITES else folded(name.rpartition("__")[2])  # as clients prefix it: mcp__desk__...
         if known in there:
-            return _WRITES[known]
+            tool = await self._desk.get(Loading).tool(_WRITES[known])
+            assert tool.part is not None, "it is composable"
+            return tool, tool.part
         raise _no_part(name, there)
 
     def _require_no_lease(self, tool: AnyTool, shared: Mapping[str, Any]) -> None:
@@ -355,7 +358,7 @@ _WHY = {
 
 def _no_part(name: str, there: Sequence[str]) -> NotComposable:
     """The refusal of a tool that is none of those which can be one of several calls here."""
-    known = name not in _WRITES and any(tool.name == name for tool in TOOLS)
+    known = name not in _WRITES and name in KNOWN
     why = "no such tool is offered here"
     if name == "commit":
         why = "these land together as they are"

@@ -3,7 +3,7 @@ however it is spelled."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple, cast
 
 from mcp_server.domain.agents.commands import is_id
@@ -30,10 +30,11 @@ _TITLE_CHARACTERS_MAX = 200
 _SAYS_CHARACTERS_MAX = 1000
 """What a call says in words is about as long as this at most."""
 
-GUARDED: Mapping[str, tuple[AnyTool, Part]] = {
-    tool.name: (tool, tool.part) for tool in TOOLS if tool.part is not None and not tool.own_lease
-}
-"""What a rule may name: what people can be asked about beforehand, since it can be done later."""
+
+@cache
+def guarded() -> Mapping[str, tuple[AnyTool, Part]]:
+    """What a rule may name: what people can be asked about beforehand, since it can be done later."""
+    return {tool.name: (tool, tool.part) for tool in TOOLS if tool.part is not None and not tool.own_lease}
 
 
 class Wanted(NamedTuple):
@@ -49,7 +50,7 @@ class Door:
 
     def __init__(self, services: Services) -> None:
         self._desk = desk = cast("Desk", services)
-        asked = [(tool, tool.write) for tool, part in GUARDED.values() if not part.asks_itself]
+        asked = [(tool, tool.write) for tool, part in guarded().values() if not part.asks_itself]
         self._tools = {id(make(desk)): tool for tool, make in asked if make is not None}
 
     async def __call__(self, call: Call, write: Any, command: Any) -> None:
@@ -64,7 +65,7 @@ class Door:
         rules = await naming(self._desk, call, tool, command)
         broken = kept_out(self._desk, call, rules, None)
         if broken:
-            part = GUARDED[tool.name][1]
+            part = guarded()[tool.name][1]
             arguments = {name: value for name, value in plain(command).items() if name not in part.only_now}
             says = said_by(part, command)
             raise await refused(self._desk, call, [Wanted({"tool": tool.name, "arguments": arguments}, says, broken)])
@@ -72,8 +73,9 @@ class Door:
 
 async def naming(desk: Desk, call: Call, tool: AnyTool, command: Any) -> list[Rule]:
     """The rules that name a call; what the server does by itself, none does."""
-    rules, known = desk.option(Rules), GUARDED.get(tool.name)
-    if not rules.all or known is None or known[1].asks_itself or call.actor.kind == "system":
+    rules = desk.option(Rules)
+    known = guarded().get(tool.name) if rules.all else None
+    if known is None or known[1].asks_itself or call.actor.kind == "system":
         return []
     said = plain(command, whole=True)
     forms = [
@@ -131,10 +133,10 @@ def require_sense(number: int, rule: Rule) -> None:
     Raises:
         ValidationFailed: saying what there is.
     """
-    found = [(tool, part) for tool, part in GUARDED.values() if fnmatchcase(tool.name, rule.tool)]
+    found = [(tool, part) for tool, part in guarded().values() if fnmatchcase(tool.name, rule.tool)]
     tools = [tool for tool, _ in found]
     if not tools:
-        raise _no_sense(number, f"no tool is like {rule.tool!r} that people can be asked about", GUARDED)
+        raise _no_sense(number, f"no tool is like {rule.tool!r} that people can be asked about", guarded())
     known = {name for tool, part in found for name in (*tool.arguments.model_fields, *part.inside)}
     for path, _ in rule.arguments:
         name = path.partition(".")[0]
@@ -151,7 +153,7 @@ def _no_sense(number: int, why: str, known: Iterable[str]) -> ValidationFailed:
 async def _resolved(desk: Desk, form: Form) -> Form:
     """The form with everything that it refers to by all its names."""
     arguments = dict(form.arguments)
-    for path, kind in GUARDED[form.tool][1].refers.items():
+    for path, kind in guarded()[form.tool][1].refers.items():
         known = {text: await _KINDS[kind](desk, text) for text in texts_at(arguments, path)}
         arguments = mapped(arguments, (path,), known.__getitem__)
     return form._replace(arguments=arguments)

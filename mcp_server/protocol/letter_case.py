@@ -13,11 +13,10 @@ from mcp_server.kernel.mending import put_at
 from mcp_server.kernel.shapes import Shape, shape_of
 from mcp_server.kernel.taking import taken
 from mcp_server.protocol.strangers import named_things
-from tools import TOOLS
+from tools import KNOWN
 from tools.spec import AnyTool, Shared
 
 _KINDS = frozenset((AGENT.words, PARTY.words))
-_TOOLS = {tool.name: tool for tool in TOOLS}
 _SHARED = shape_of(Shared)
 
 
@@ -61,8 +60,8 @@ class _Letters:
 
     def _of_part(self, part: Any) -> Any:
         said: dict[str, Any] = cast("dict[str, Any]", part) if isinstance(part, dict) else {}
-        tool, arguments = _TOOLS.get(str(said.get("tool"))), said.get("arguments")
-        if tool is None or not isinstance(arguments, dict):
+        known, arguments = KNOWN.get(str(said.get("tool"))), said.get("arguments")
+        if known is None or not isinstance(arguments, dict):
             return cast("Any", part)
-        own = self.of_call(tool, cast("dict[str, Any]", arguments))
-        return said | {"arguments": self.of_agents(_SHARED, own) if tool.writes else own}
+        own = self.of_call(known.whole(), cast("dict[str, Any]", arguments))
+        return said | {"arguments": self.of_agents(_SHARED, own) if known.writes else own}

@@ -14,8 +14,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.protocol.prompt_catalogue import PROMPTS, PromptSpec
 from resources import RESOURCES
 from resources.spec import Resource
-from tools import TOOLS, TOOLSETS
-from tools.spec import AnyTool
+from tools import KNOWN, TOOLSETS, KnownTool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +73,17 @@ class Offer:
         return {}  # there are no more sets of toolsets than 64
 
     @cached_property
-    def tools(self) -> tuple[AnyTool, ...]:
+    def tools(self) -> tuple[KnownTool, ...]:
         """The tools offered.
 
         Raises:
             ValidationFailed: a toolset or tool that does not exist.
         """
         _require_known("toolset", self.toolsets or (), TOOLSETS)
-        _require_known("tool", self.exclude_tools, [tool.name for tool in TOOLS])
+        _require_known("tool", self.exclude_tools, KNOWN)
         return tuple(
             tool
-            for tool in TOOLS
+            for tool in KNOWN.values()
             if self.has(tool.toolset, changes=tool.writes) and tool.name not in self.exclude_tools
         )
 

@@ -14,7 +14,7 @@ from mcp_server.kernel.quoting import named
 from mcp_server.protocol.offer import Offer
 from mcp_server.protocol.prompt_catalogue import PromptSpec
 from mcp_server.protocol.seam import RequestContext, Seam, protocol_error
-from tools import TOOLS
+from tools import KNOWN
 
 _DRAWN = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='#246' stroke-width='2'>"
@@ -74,7 +74,7 @@ class Prompts:
 
 
 def _needs(spec: PromptSpec) -> set[Permission]:
-    return {tool.permission for tool in TOOLS if tool.name in spec.tools}
+    return {KNOWN[name].permission for name in spec.tools}
 
 
 def _listed(spec: PromptSpec) -> types.Prompt:

@@ -18,9 +18,9 @@ from mcp_server.protocol.challenges import ProtectedResource, challenge
 from mcp_server.protocol.issued import IssuedBearer
 from mcp_server.protocol.offer import METHODS
 from resources import RESOURCES
-from tools import TOOLS
+from tools import KNOWN
 
-_OF_TOOLS = {tool.name: tool.permission for tool in TOOLS}
+_OF_TOOLS = {name: tool.permission for name, tool in KNOWN.items()}
 _OF_METHODS = {method.name: method.permission for method in METHODS}
 _OF_RESOURCES = [(UriTemplate.parse(resource.uri_template), resource.permission) for resource in RESOURCES]
 _CALLS = ("calls", "also")

@@ -6,7 +6,7 @@ that waits for a person's approval is `input_required`: the client asks its user
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
@@ -15,7 +15,6 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ConfigDict, Field
 
 from mcp_server.domain.agents.speaking import Speaking
-from mcp_server.domain.approvals.seals import QuestionSeal
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.tasks.refusals import no_task
 from mcp_server.domain.tasks.rules import TERMINAL
@@ -28,6 +27,9 @@ from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import Dialog, dialog_for
 from mcp_server.protocol.offer import Offer
 from mcp_server.protocol.seam import RequestContext, Seam, bug, protocol_error
+
+if TYPE_CHECKING:
+    from mcp_server.domain.approvals.seals import QuestionSeal
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 HEADER_MISMATCH = -32020
@@ -101,7 +103,7 @@ class ApprovalQuestions:
                 said = responses[key]
                 await self._desk.approvals.answered(call, task.id, said.get("action"), said.get("content"))
 
-    async def _asked(self, ctx: RequestContext, call: Call, task: TaskView) -> tuple[Dialog, QuestionSeal] | None:
+    async def _asked(self, ctx: RequestContext, call: Call, task: TaskView) -> "tuple[Dialog, QuestionSeal] | None":
         asked = await self._desk.approvals.pending(call, task.id) if _is_asked_about(task) else None
         if asked is None:
             return None

@@ -29,12 +29,11 @@ from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.definitions import definition, kept_definitions, wire
-from mcp_server.protocol.foreseeing import with_what_follows
-from mcp_server.protocol.letter_case import in_their_letters
 from mcp_server.protocol.links import linked
+from mcp_server.protocol.loading import Loading
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
-from mcp_server.protocol.strangers import stranger, strangers
 from mcp_server.protocol.task_handles import declares_extension, handle, tool_result
+from tools import KnownTool
 from tools.spec import AnyTool, Shared
 
 _NOTHING_SHARED = Shared()
@@ -49,19 +48,20 @@ _OF_CALLS = frozenset(("results", "also"))
 class ToolCalls:
     """The tools that this server offers."""
 
-    def __init__(self, desk: Desk, seam: Seam, tools: tuple[AnyTool, ...], *, gives_handles: bool = True) -> None:
+    def __init__(self, desk: Desk, seam: Seam, tools: tuple[KnownTool, ...], *, gives_handles: bool = True) -> None:
         self._gives_handles = gives_handles
         self._desk = desk
         self._seam = seam
         self._tools = {tool.name: tool for tool in tools}
-        self._reached: dict[frozenset[str], dict[str, AnyTool]] = {}
+        self._reached: dict[frozenset[str], dict[str, KnownTool]] = {}
         self._assumed: str | None = None
+        self._loading = desk.get(Loading)
 
     @cached_property
     def definitions(self) -> dict[str, dict[str, Any]]:
         """Every offered tool as clients see it. Read on the first listing: a start must not wait for it."""
         kept = kept_definitions()
-        return {name: kept.get(name) or wire(definition(tool)) for name, tool in self._tools.items()}
+        return {name: kept.get(name) or wire(definition(tool.whole())) for name, tool in self._tools.items()}
 
     async def list_tools(self, ctx: RequestContext, params: types.PaginatedRequestParams) -> dict[str, Any]:
         """The tools that the caller may use, now or once its client has asked for a token of wider scopes. As they go
@@ -79,11 +79,12 @@ class ToolCalls:
             MCPError: there is no such tool.
         """
         offered = self._offered(ctx)
-        tool = offered.get(params.name)
-        if tool is None:
+        known = offered.get(params.name)
+        if known is None:
             from mcp_server.protocol.other_names import unknown_tool  # 0.2 MB of names
 
             raise unknown_tool(params.name, offered)
+        tool = await self._loading.tool(known)
         with_ticket = self._gives_handles and tool.ticket is not None and self._takes_handles(ctx)
         run = self._start if with_ticket else self._run
         if tool.asks_person:
@@ -118,12 +119,14 @@ class ToolCalls:
         except NotFound as error:
             if "landed" in error.details or self._seam.actor_of(ctx).kind == "agent":
                 raise
+            from mcp_server.protocol.letter_case import in_their_letters
+
             put = await in_their_letters(self._desk, tool, *given)
             if put is None:
                 raise
         return await made(Given(*put))
 
-    def _offered(self, ctx: RequestContext) -> dict[str, AnyTool]:
+    def _offered(self, ctx: RequestContext) -> dict[str, KnownTool]:
         """The tools that are there for who calls, by name."""
         toolsets = self._seam.reached(ctx)
         if toolsets is None or toolsets == self._seam.toolsets:
@@ -178,7 +181,7 @@ class ToolCalls:
         return tool.others_words and (not called or any(self._may_be_others(one.tool) for one in called))
 
     def _may_be_others(self, name: str) -> bool:
-        return name not in self._tools or self._tools[name].others_words
+        return name not in self._tools or self._tools[name].whole().others_words
 
     async def _counted(self, tool: AnyTool, call: Call, given: "Given") -> Any:
         """The arguments as the tool takes them, once what it writes is counted."""
@@ -321,6 +324,9 @@ async def checked(desk: Desk, tool: AnyTool, call: Call, given: Given, soon: Con
     try:
         return validated(tool, call, given)
     except ValidationFailed:
+        from mcp_server.protocol.foreseeing import with_what_follows  # most calls are right
+        from mcp_server.protocol.strangers import strangers
+
         also = await strangers(desk, call, tool.arguments, given.own, soon)
     try:
         return validated(tool, call, given, also)
@@ -333,6 +339,8 @@ def _whole_refusal(tool: AnyTool, given: Given, error: OpsError) -> OpsError:
     name = "as_agent" if "as_agent" in given.shared else tool.speaks
     if not isinstance(error, NotFound) or name is None:
         return error
+    from mcp_server.protocol.strangers import stranger
+
     speaker = stranger((name,), error)
     shared = given.shared | ({name: speaker.near[0]} if speaker.near and name in given.shared else {})
     beside = Beside(Shared if tool.writes else None, shared)

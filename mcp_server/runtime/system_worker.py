@@ -37,7 +37,6 @@ class SystemWorker:
     def __init__(self, desk: Desk, kinds: Sequence[SystemKind]) -> None:
         self._desk = desk
         self._kinds = {kind.name(desk): kind for kind in kinds}
-        self._handlers = {name: kind.handler(desk) for name, kind in self._kinds.items()}
         self._busy: Counter[str] = Counter()
         self._running: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
@@ -126,7 +125,7 @@ class SystemWorker:
         limit = asyncio.timeout(kind.seconds_max)
         try:
             async with limit:
-                result = await self._handlers[task.kind](Job(task.id, token, task.input, report))
+                result = await kind.handler(self._desk)(Job(task.id, token, task.input, report))
             return FinishTask(task_id=task.id, lease_token=token, outcome="completed", result=result)
         except Exception as error:
             failure = _out_of_time(kind) if limit.expired() else _failure(error, task)

@@ -14,7 +14,7 @@ from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
 from mcp_server.persistence.database import Database
 from mcp_server.persistence.event_loops import run_on
-from mcp_server.protocol.guarding import GUARDED
+from mcp_server.protocol.guarding import guarded
 from mcp_server.upkeep.findings import Finding
 
 EVENTS_READ = 10_000
@@ -63,7 +63,7 @@ def _form(event: Row) -> Form | None:
     if str(data.get("kind", "")).startswith("system."):
         return None
     told = {name: value for name, value in said(event["aggregate_id"], data).items() if value is not None}
-    unknown: dict[str, Any] = dict.fromkeys(GUARDED[tool][0].arguments.model_fields, UNKNOWN)
+    unknown: dict[str, Any] = dict.fromkeys(guarded()[tool][0].arguments.model_fields, UNKNOWN)
     return Form(tool, unknown | told)
 
 

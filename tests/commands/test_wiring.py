@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcp_server.app import open_app
+from mcp_server.app import open_app, open_desk
 from mcp_server.commands.doctor import run_doctor
-from mcp_server.config import load_settings
+from mcp_server.config import Settings, load_settings
+from mcp_server.domain.approvals.rules import Rules
+from mcp_server.domain.deployments.chores import Mirrors
 from mcp_server.kernel.errors import OpsError
+from mcp_server.late import RULES
 from mcp_server.wiring import refusals
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +57,26 @@ def test_settings_that_can_be_served_are_not_refused(tmp_path: Path):
     tokens.write_text(f'[[tokens]]\nsha256 = "{"0" * 64}"\nkind = "user"\nid = "ann"\nrole = "viewer"\n')
     for flags in ({}, {"transport": "http"}, {"transport": "http", "host": "0.0.0.0", "tokens_file": str(tokens)}):
         assert refusals(load_settings(**flags)) == []
+
+
+async def test_what_is_made_late_of_the_settings_is_what_it_is_called_after(tmp_path: Path):
+    said = {"database": f"sqlite:///{tmp_path}/desk.db", "mirrors": {"flags": {"kv": "0" * 32}}}
+    async with open_desk(Settings.model_validate(said)) as desk:
+        assert len(desk.later) == 12
+        for kind in desk.later:
+            assert desk.made(kind) is None
+            module, _, name = kind.partition(":")
+            found = getattr(import_module(module), name)
+            assert type(desk.option(found)) is found and desk.made(kind) is desk.option(found)
+        assert desk.option(Mirrors).known == {"flags": "0" * 32}
+
+
+async def test_a_server_with_rules_guards_its_writes_and_one_without_knows_none(tmp_path: Path):
+    for approve in ([], [{"tool": "state_set", "approvers": ["ann"]}]):
+        said = {"database": f"sqlite:///{tmp_path}/desk.db", "approve": approve}
+        async with open_desk(Settings.model_validate(said)) as desk:
+            assert (desk.made(RULES) is not None) == bool(approve)
+            assert len(desk.option(Rules).all) == len(approve)
 
 
 @pytest.mark.slow

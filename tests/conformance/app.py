@@ -29,6 +29,7 @@ from mcp_server.runtime.system_worker import SystemWorker
 from mcp_server.wiring import offer
 from tests.conformance.fixtures import install
 from tests.conformance.slow_tools import KINDS, TOOLS, TestQuestions
+from tools import KnownTool
 
 
 class Calls(ToolCalls):
@@ -46,7 +47,7 @@ def make_server(desk: Desk, seam: Seam, settings: Settings) -> Server[Any]:
     """The whole catalogue and the suite's slow tools; over them, its fixtures."""
     whole = offer(settings)
     handles = TaskHandles(desk, seam, whole, TestQuestions(desk))
-    tools = Calls(desk, seam, (*whole.tools, *TOOLS))
+    tools = Calls(desk, seam, (*whole.tools, *map(KnownTool.of, TOOLS)))
     server = assembled(desk, seam, tools, ResourceReads(desk, seam, whole.resources), handles, whole)
     install(server)
     return server

@@ -230,7 +230,7 @@ def test_a_client_that_does_not_read_is_slowed_down_instead_of_buffered(tmp_path
             assert process.wait(60) == 0
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow), "EOF"])
+@pytest.mark.parametrize("how", ["SIGTERM", *(pytest.param(how, marks=pytest.mark.slow) for how in ("SIGINT", "EOF"))])
 def test_a_server_whose_client_reads_nothing_ends_within_two_seconds(tmp_path: Path, how: str):
     with server(tmp_path) as process:
         unread(process, 2_000)

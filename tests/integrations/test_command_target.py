@@ -355,7 +355,7 @@ async def test_commands_that_only_look_tell_no_secret_of_theirs(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[targets.a]\nplan = ['x']", "targets in desk.toml, a.apply: Field required"),
+        ("[targets.a]\nplan = ['x']", "targets in desk.toml, a.apply: it is missing"),
         ("[targets.a]\napply = ['x', '{who}']", r"\[targets.a\] cannot work: `apply` has the placeholder \{who\}"),
         ("[targets.a]\napply = ['x', '{who}']\narguments = { who = '(' }", "who: its pattern is no regular expression"),
         ("[targets.a]\napply = ['x']\narguments = { label = '.*' }", "argument label is filled in by the desk itself"),

@@ -1,5 +1,6 @@
 """A template costs what it may cost and no more: by steps that are counted, whatever it holds."""
 
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -48,10 +49,10 @@ REFUSED = [
     ("{% with %}{% endwith %}", "a With"),
     ("{% filter upper %}a{% endfilter %}", "a filter block"),
     ("{% if n is sameas(n) %}{% endif %}", "No test named"),
-    ("{{ x.__class__ }}", "no attribute"),
-    ("{{ x['__class__'] }}", "no attribute"),
-    ("{{ items|sort(attribute='__class__') }}", "cannot be filled in|undefined|no attribute|no element"),
-    ("{% for a in items %}{{ loop.__init__ }}{% endfor %}", "no attribute"),
+    ("{{ x.__class__ }}", "has nothing that is called"),
+    ("{{ x['__class__'] }}", "has nothing that is called"),
+    ("{{ items|sort(attribute='__class__') }}", "cannot be filled in|undefined|has nothing that is called|no element"),
+    ("{% for a in items %}{{ loop.__init__ }}{% endfor %}", "has nothing that is called"),
     ("{{ self }}", "the name self"),
     *((f"{{{{ {opened * count}1{closed * count} }}}}", "deep") for opened, closed, count in (
         ("(", ")", 5000), ("[", "]", 3000), ("-", "", 3000), ("not ", "", 3000), ("", "+1", 500), ("", "|upper", 500),
@@ -159,7 +160,7 @@ def test_any_template_ends_bounded_or_is_refused(source: str, html: bool):
         ("{% if n > 3 and n is odd %}{{ n / 2 + 1 }}{% elif n %}b{% endif %}", "5.5"),
         ("{{ missing|default('-') }}{{ 2.345|round(1) }}", "-2.3"),
         ("{{ [{'a': 2}, {'a': 1}]|sort(attribute='a')|join('+', attribute='a') }}", "1+2"),
-        ("{{ 'b' in 'abc' }}{{ [2, 1, 2]|unique|join }}{{ '<i>a</i>'|striptags }}", "True21a"),
+        ("{{ 'b' in 'abc' }}{{ [2, 1, 2]|unique|join }}{{ '<i>a</i>'|striptags }}", "true21a"),
         ("{% raw %}{{ x }}{% endraw %}{# gone #}{{ 'a' ~ 1 ~ 'b' }}", "{{ x }}a1b"),
     ],
 )
@@ -172,3 +173,46 @@ def test_html_is_escaped_wherever_a_value_comes_from():
     for source in ("{{ evil }}", "{{ 'a' ~ evil }}", "{{ list|join('<b>') }}", "{{ list|tojson }}", "{{ evil|upper }}",
                    "{{ evil[:9] }}", "{{ evil + evil }}", "{{ list }}", "{{ evil|e|striptags }}"):  # fmt: skip
         assert "<script" not in render("html", source, evil, html=True).lower(), source
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("{{ x.y.z }}", 'nothing that is called "y"'),
+        ("{{ nobody.y }}", '"nobody" is not among the variables given'),
+        ("{% if name < 1 %}{% endif %}", "not of the kind"),
+        ("{{ name + 1 }}", "not of the kind"),
+        ("{{ -name }}", "not of the kind"),
+        ("{% for a in n %}{% endfor %}", "not of the kind"),
+        ("{% for a, b in items %}{% endfor %}", "not of the kind"),
+        ("{{ n|length }}", "not of the kind"),
+        ("{{ name|round(2) }}", "not of the kind"),
+        ("{{ [1, name]|sort }}", "not of the kind"),
+        ("{{ items[100000] }}", "nothing that is called"),
+        ("{{ n / 0 }}", "divides by zero"),
+    ],
+)
+@pytest.mark.parametrize("html", [False, True])
+def test_what_goes_wrong_with_a_value_is_said_without_pythons_words(source: str, says: str, html: bool):
+    values = {"x": {}, "name": "a", "n": 1, "items": [1, 2]}
+    with pytest.raises(ValidationFailed, match=says) as refused:
+        render("text", source, values, html=html)
+    assert not re.search(r"jinja|object|attribute|NoneType|'int'|'str'|__|support|iterable", refused.value.message)
+
+
+@pytest.mark.parametrize(
+    "source", [r"{{ '\u0000' }}", r"{{ '\ud800' }}", r"{{ '\ud83d\ude00' }}", r"a{{ '\udfff' ~ 'b' }}"]
+)
+@pytest.mark.parametrize("html", [False, True])
+def test_what_no_mail_can_hold_is_refused_where_a_template_makes_it(source: str, html: bool):
+    with pytest.raises(ValidationFailed, match=r"The text contains a (NUL|lone surrogate)"):
+        render("text", source, {}, html=html)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, ""), (True, "true"), ({"a": [1.5, None, True]}, '{"a":[1.5,null,true]}'), (["x"], '["x"]'), (2, "2")],
+)
+def test_values_are_shown_as_people_write_them(value: Any, shown: str):
+    assert render("text", "{{ x }}", {"x": value}, html=False) == shown
+    assert render("html", "{{ x }}", {"x": value}, html=True) == shown.replace('"', "&#34;")

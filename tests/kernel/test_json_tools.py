@@ -139,8 +139,8 @@ def test_whole_numbers_are_exact_however_large_and_so_is_what_they_may_not_fall_
     [
         ({"op": "remove", "path": "/nope"}, ValidationFailed, "does not exist"),
         ({"op": "replace", "path": "/list/2", "value": 1}, ValidationFailed, "outside a list of 1"),
-        ({"op": "add", "path": "/list/01", "value": 1}, ValidationFailed, "not a list index"),
-        ({"op": "add", "path": "/list/x", "value": 1}, ValidationFailed, "not a list index"),
+        ({"op": "add", "path": "/list/01", "value": 1}, ValidationFailed, "no place in a list"),
+        ({"op": "add", "path": "/list/x", "value": 1}, ValidationFailed, "no place in a list"),
         ({"op": "add", "path": "/a/b", "value": 1}, ValidationFailed, "neither an object nor a list"),
         ({"op": "add", "path": "a", "value": 1}, ValidationFailed, "not a JSON Pointer"),
         ({"op": "add", "path": "/a"}, ValidationFailed, "needs a value"),

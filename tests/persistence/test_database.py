@@ -10,7 +10,8 @@ import anyio.lowlevel
 import pytest
 
 from mcp_server.domain.areas import AREAS
-from mcp_server.kernel.area import Aggregate, Area, Areas
+from mcp_server.kernel.area import Aggregate, Area
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.errors import Busy, Conflict, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.events import Event, Origin

@@ -28,7 +28,7 @@ from mcp_server.protocol.server import assembled
 from mcp_server.protocol.task_handles import ApprovalQuestions, TaskHandles
 from mcp_server.protocol.tool_calls import ToolCalls
 from tests.world import on_file
-from tools import TOOLS
+from tools import TOOLS, KnownTool
 from tools.spec import READ, Tool
 
 pytestmark = pytest.mark.anyio
@@ -73,7 +73,7 @@ async def connected(tmp_path: Path, era: Any, **flags: Any) -> AsyncGenerator[Cl
 def with_a_bug(app: App) -> Server[Any]:
     """A server whose one tool has a bug."""
     seam = seam_of(app.desk, app.settings, app.metrics)
-    tools, reads = ToolCalls(app.desk, seam, (BUG,)), ResourceReads(app.desk, seam, ())
+    tools, reads = ToolCalls(app.desk, seam, (KnownTool.of(BUG),)), ResourceReads(app.desk, seam, ())
     handles = TaskHandles(app.desk, seam, Offer(), ApprovalQuestions(app.desk))
     return assembled(app.desk, seam, tools, reads, handles, Offer())
 

@@ -178,7 +178,7 @@ def test_other_machines_need_a_key_to_get_in():
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("", "tokens: Field required"), ("[[tokens]]\nsha256 = 'x'", "should match"), ("not toml", "not valid")],
+    [("", "tokens: it is missing"), ("[[tokens]]\nsha256 = 'x'", "it takes what matches"), ("not toml", "not valid")],
 )
 def test_a_token_file_that_makes_no_sense_is_told(tmp_path: Path, text: str, says: str):
     path = tmp_path / "tokens.toml"

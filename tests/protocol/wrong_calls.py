@@ -579,6 +579,26 @@ WRONG: list[Wrong] = [
     ("tasks_report", WORK | {"progress": 0.5}, ("progress: 0.5", "progress is in per cent: 50", '{"percent":50.0}')),
     (
         "deployments_define",
+        DEPLOY | {"services": [WEB | {"image": "No Spaces"}]},
+        ('"No Spaces" is not accepted; it takes the name of an image', "ghcr.io/org/app:1.2"),
+    ),
+    (
+        "deployments_define",
+        DEPLOY | {"services": [WEB | {"compatibility_date": "yesterday"}]},
+        ("a day as YYYY-MM-DD", "2026-01-01"),
+    ),
+    (
+        "deployments_define",
+        DEPLOY | {"services": [WEB | {"modules": "none"}]},
+        ("a document as namespace/key", "workers/shop"),
+    ),
+    (
+        "deployments_define",
+        DEPLOY | {"services": [WEB | {"env": {"A B": "x"}}]},
+        ('"A B" is not accepted as a name: it takes a name of letters, digits and _',),
+    ),
+    (
+        "deployments_define",
         DEPLOY | {"services": [WEB | {"ports": "8080:80"}]},
         ("the number of one port (no HOST:CONTAINER) from 1 to 65535", '"ports":[8080]'),
     ),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integrations.smtp_servers import certificate
+from tools import Catalogue
 
 # What measures coverage loads what is not to be loaded.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
@@ -32,6 +33,19 @@ from mcp_server.__main__ import main
 main()
 """
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+USED = ("tasks", "state")
+"""The areas whose records a write of a document asks: its own, and that which knows whether a lease is still held."""
+UNUSED = ("approvals", "calls", "commit", "deployments", "email", "locks", "messages", "scaling", "processes")
+SET_BY_THE_OPERATOR = {
+    "mcp_server.domain.approvals.principals",
+    "mcp_server.domain.calls.media",
+    "mcp_server.domain.calls.policy",
+    "mcp_server.domain.email.policy",
+}
+"""What the settings are made into at the start."""
+SAID_TO_RULES = {"mcp_server.domain.approvals.rules", "mcp_server.domain.approvals.people"}
+"""How the tools of documents say what a call could have been."""
+TOOLS_OF_AREAS = {f"tools.{name}" for name in Catalogue.modules()}
 SECURELY = """
 import asyncio, ssl, sys
 assert "_ssl" not in sys.modules
@@ -77,7 +91,7 @@ def test_structlog_comes_without_rich_greenlet_and_pickle_and_they_can_be_loaded
 
 def test_a_server_on_stdio_that_has_answered_a_call_has_loaded_nothing_that_it_did_not_use(tmp_path: Path) -> None:
     """Neither the other SQLite nor OpenSSL, nor what reads packages, archives and mails, nor what another era, spans,
-    schedules and system tasks take."""
+    schedules and system tasks take; and of the areas and tools those alone that the call is about."""
     call = {"name": "state_set", "arguments": {"namespace": "n", "key": "k", "value": {"n": 1}}}
     asked = [
         {"id": 1, "method": "initialize", "params": INITIALIZE},
@@ -108,11 +122,15 @@ def test_a_server_on_stdio_that_has_answered_a_call_has_loaded_nothing_that_it_d
         "opentelemetry.trace",
         "cronsim",
         "mcp_server.protocol.other_names",
+        "mcp_server.protocol.composing",
         "mcp_server.integrations.calls.door",
-        "mcp_server.domain.calls.owner",
-        "mcp_server.domain.email.delivery",
-        "mcp_server.domain.deployments.rollout",
+        "mcp_server.deploying",
     }
+    of_areas = {name for name in loaded if name.startswith("mcp_server.domain.") and name.count(".") == 3}
+    assert "mcp_server.domain.state.service" in of_areas
+    assert {name for name in of_areas if name.split(".")[2] in UNUSED} == SET_BY_THE_OPERATOR | SAID_TO_RULES
+    assert {name for name in of_areas if name.endswith(".area")} == {f"mcp_server.domain.{one}.area" for one in USED}
+    assert {name for name in loaded if name.startswith("tools.")} & TOOLS_OF_AREAS == {"tools.state"}
     assert "mcp_server.hooks.channel" not in loaded
     assert not loaded & {"_sqlite3", "greenlet", "rich", "jinja2", "yaml", "psycopg", "cloudflare"}
 

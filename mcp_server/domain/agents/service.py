@@ -6,7 +6,6 @@ from functools import partial
 
 from mcp_server.domain.agents import transactions
 from mcp_server.domain.agents.commands import FindAgents, Register
-from mcp_server.domain.agents.launchers import Launchers
 from mcp_server.domain.agents.metrics import read_budget, read_metrics
 from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
 from mcp_server.domain.agents.predecessors import deleted_before, terminated_before
@@ -46,7 +45,7 @@ class AgentService:
         self._context = context = services.context
         self._database = context.database
         self._speaking = services.get(Speaking)
-        self._launchers = services.option(Launchers)
+        self._services = services
         may = Permission.AGENTS_REGISTER
         self.register = Write(context, may, self._own_name, transactions.register, self._registered)
         self.introduce = Write(context, may, self._own_name, transactions.introduce, self._registered)
@@ -143,10 +142,13 @@ class AgentService:
         if command.launcher is not None or command.scaling is not None:
             call.actor.require(Permission.AGENTS_CONTROL)
         if command.launcher is not None:
+            from mcp_server.domain.agents.launchers import Launchers  # most agents are started by somebody else
+
+            launchers = self._services.option(Launchers)
             most = 0 if command.scaling is None else command.scaling.max
             check_all(
-                partial(self._launchers.check, command.launcher),
-                partial(self._launchers.require_number, command.launcher.name, most),
+                partial(launchers.check, command.launcher),
+                partial(launchers.require_number, command.launcher.name, most),
             )
 
     async def _registered(self, call: Call, done: transactions.Registered) -> RegisteredAgent:

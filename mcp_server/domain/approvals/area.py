@@ -4,8 +4,9 @@ from operator import itemgetter
 
 from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
 from mcp_server.domain.approvals.answers import retold
-from mcp_server.domain.approvals.handlers import approved, make_calls, realm
+from mcp_server.domain.approvals.handlers import approved, make_calls
 from mcp_server.domain.approvals.model import Approval
+from mcp_server.domain.approvals.principals import realm
 from mcp_server.domain.approvals.replay import unsaid
 from mcp_server.domain.approvals.righting import right
 from mcp_server.domain.approvals.transactions import (

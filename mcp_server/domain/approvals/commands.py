@@ -17,6 +17,7 @@ from pydantic import (
 from mcp_server.domain.approvals.people import ANYONE, as_person, distinct
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.checks import check_all
+from mcp_server.kernel.complaints import complaints
 from mcp_server.kernel.composing import Calls
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text
@@ -226,9 +227,7 @@ def read_vote(action: Any, content: Any, form: Mapping[str, Any] = FORM) -> Vote
     try:
         return Vote.model_validate(_voted(content, form))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        path = ".".join(str(part) for part in first["loc"]) or "content"
-        raise _not_the_form(f"{path}: {first['msg']}", form) from None
+        raise _not_the_form(complaints(error), form) from None
 
 
 def _voted(content: Any, form: Mapping[str, Any]) -> Any:

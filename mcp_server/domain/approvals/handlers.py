@@ -35,11 +35,6 @@ def approved(services: Services) -> Handler:
     return handle
 
 
-def realm(services: Services) -> str:
-    """Whose calls are made in this process."""
-    return services.option(Principals).realm
-
-
 def make_calls(services: Services) -> Handler:
     """Makes the calls that people said yes to: once, in the name of who asked, and never more than that one could do
     when it asked and still can. Where the world has moved, nothing is done, and the approval says what moved."""

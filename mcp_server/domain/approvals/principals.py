@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mcp_server.kernel.authority import Actor, Permission
+from mcp_server.kernel.services import Services
 
 KEYS = "keys"
 _EVERYTHING = frozenset(Permission)
@@ -31,3 +32,8 @@ class Principals:
 
     realm: str = KEYS
     now: Callable[[str], frozenset[Permission]] = _all_as_ever
+
+
+def realm(services: Services) -> str:
+    """Whose calls are made in this process."""
+    return services.option(Principals).realm

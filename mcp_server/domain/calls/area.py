@@ -2,7 +2,9 @@
 
 from operator import itemgetter
 
-from mcp_server.domain.calls.handlers import forget_calls, hold_call, is_anything_old, media_here
+from mcp_server.domain.calls.age import is_anything_old
+from mcp_server.domain.calls.handlers import forget_calls, hold_call
+from mcp_server.domain.calls.media import media_here
 from mcp_server.domain.calls.model import LiveCall
 from mcp_server.domain.calls.opening import OPEN_MAX
 from mcp_server.domain.calls.owning import lose

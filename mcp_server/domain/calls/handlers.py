@@ -1,6 +1,5 @@
 """The system tasks of calls: holding one until it is over, and forgetting what was said when its time is over."""
 
-from mcp_server.domain.calls.media import MediaProvider
 from mcp_server.domain.calls.retention import CallRetention
 from mcp_server.domain.calls.views import outcome_of
 from mcp_server.kernel.handling import Handler, HandlerFailed, Job
@@ -26,11 +25,6 @@ def hold_call(services: Services) -> Handler:
     return handle
 
 
-def media_here(services: Services) -> str:
-    """Whether this process can hold calls at all: one without the extra leaves them to others."""
-    return "webrtc" if services.option(MediaProvider).missing is None else "none"
-
-
 def forget_calls(services: Services) -> Handler:
     """Forgets transcripts and recordings past their time."""
 
@@ -42,8 +36,3 @@ def forget_calls(services: Services) -> Handler:
         return {"forgotten": forgotten}
 
     return handle
-
-
-async def is_anything_old(services: Services) -> bool:
-    """Whether there is a call to be forgotten."""
-    return await services.get(CallRetention).is_anything_old()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mcp_server.kernel.services import Services
+
 if TYPE_CHECKING:
     from mcp_server.domain.calls.orders import MediaCall
 
@@ -94,3 +96,8 @@ class MediaProvider:
 
     open: Callable[[], Media] = _nobody
     missing: str | None = "This process does no media."
+
+
+def media_here(services: Services) -> str:
+    """Whether this process can hold calls at all: one without the extra leaves them to others."""
+    return "webrtc" if services.option(MediaProvider).missing is None else "none"

@@ -2,11 +2,12 @@
 
 from typing import Any, cast
 
+from mcp_server.domain.deployments.chores import is_any_fallen, is_any_mirror
 from mcp_server.domain.deployments.handlers import carry_out
-from mcp_server.domain.deployments.mirrors import MIRROR_KIND, is_any_mirror, mirror
+from mcp_server.domain.deployments.mirrors import MIRROR_KIND, mirror
 from mcp_server.domain.deployments.model import Deployment, Revision
 from mcp_server.domain.deployments.plans import Plan
-from mcp_server.domain.deployments.reviving import REVIVE_KIND, is_any_fallen, revive
+from mcp_server.domain.deployments.reviving import REVIVE_KIND, revive
 from mcp_server.domain.deployments.runs import Run
 from mcp_server.domain.deployments.transactions import DEPLOYMENT_KIND, follow_approval, follow_end
 from mcp_server.domain.tasks.hooks import TASK_APPROVED, TASK_ENDED

@@ -17,6 +17,11 @@ from mcp_server.kernel.values import Frozen, Line, Text, Word
 
 CONFIG_BYTES_MAX = 128 * 1024
 SERVICES_MAX = 50
+_IMAGE = Meant("the name of an image of containers", "ghcr.io/org/app:1.2")
+_MODULES = Meant("a document as namespace/key, which holds the source", "workers/shop")
+_DAY = Meant("a day as YYYY-MM-DD", "2026-01-01")
+_VERSION = Meant("a version of numbers and points", "16.4")
+_HOST = Meant("a host's name in small letters", "shop.example.org")
 REFERENCES = ("env:", "file:")
 """How references to secrets begin; what follows names a variable of the server's environment, or a file."""
 
@@ -106,12 +111,12 @@ class Service(Frozen):
 
     name: Label
     arguments: dict[Variable, Value] = Field(default_factory=dict, max_length=32)
-    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]{0,254}$")] | None = None
+    image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]{0,254}$"), _IMAGE] | None = None
     command: tuple[Line, ...] = Field(default=(), max_length=64)
     folder: Line | None = None
-    modules: Annotated[str, StringConstraints(pattern=r"^[^/\s]{1,64}/\S{1,200}$")] | None = None
+    modules: Annotated[str, StringConstraints(pattern=r"^[^/\s]{1,64}/\S{1,200}$"), _MODULES] | None = None
     main: Line | None = None
-    compatibility_date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
+    compatibility_date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$"), _DAY] | None = None
     compatibility_flags: tuple[Word, ...] = Field(default=(), max_length=32)
     bindings: dict[Variable, Binding] = Field(default_factory=dict, max_length=64)
     crons: tuple[Line, ...] = Field(default=(), max_length=16)
@@ -135,7 +140,7 @@ class DatabaseSpec(Frozen):
 
     name: Label
     engine: Literal["postgres", "mysql", "redis"]
-    engine_version: Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+){0,2}$")] | None = Field(
+    engine_version: Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+){0,2}$"), _VERSION] | None = Field(
         default=None, alias="version"
     )
     storage_gb: int = Field(default=1, ge=1, le=65536)
@@ -145,7 +150,7 @@ class DatabaseSpec(Frozen):
 class IngressSpec(Frozen):
     """How requests from outside reach a service."""
 
-    host: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+    host: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"), _HOST]
     service: Label
     port: Port | None = None
     path: Path = "/"

@@ -6,11 +6,12 @@ conflict, and a run that broke off goes on from what was written down.
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from mcp_server.domain.deployments.chores import Mirrors
 from mcp_server.domain.deployments.mirroring import Decision, Known, Move, decide
 from mcp_server.domain.state.commands import GetDocument, ListKeys, SetDocument
 from mcp_server.domain.state.kv_values import Entry, to_document, to_entry
@@ -49,23 +50,6 @@ class Remote(Protocol):
     async def close(self) -> None:
         """Let go of connections."""
         ...
-
-
-def _nobody() -> Remote:
-    raise AssertionError("nobody was told where mirrors are")
-
-
-@dataclass(frozen=True, slots=True)
-class Mirrors:
-    """What the operator wants to be kept alike.
-
-    Attributes:
-        known: the namespace elsewhere of each namespace of state.
-        open: makes what reaches them.
-    """
-
-    known: Mapping[str, str] = field(default_factory=dict[str, str])
-    open: Callable[[], Remote] = _nobody
 
 
 class _Held(NamedTuple):
@@ -112,11 +96,6 @@ class Mirroring:
         self._state = services.get(StateService)
         self._clock = services.context.clock
         self._mirrors = services.option(Mirrors)
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether there is any mirror."""
-        return bool(self._mirrors.known)
 
     async def bring_up_to_date(self, job: Job) -> dict[str, dict[str, int]]:
         """Look at every key of every mirror once; how many keys are in which status. What one mirror fails of holds up
@@ -252,8 +231,3 @@ def hash_of(entry: Entry) -> str:
 def mirror(services: Services) -> Handler:
     """Brings every mirror up to date; safe to repeat."""
     return services.get(Mirroring).bring_up_to_date
-
-
-async def is_any_mirror(services: Services) -> bool:
-    """Whether there is any mirror."""
-    return services.get(Mirroring).is_wanted

@@ -49,8 +49,3 @@ class Reviving:
 def revive(services: Services) -> Handler:
     """Starts again what has fallen; safe to repeat, since what runs is left alone."""
     return services.get(Reviving).revive
-
-
-async def is_any_fallen(services: Services) -> bool:
-    """Whether something that should run here does not."""
-    return bool(await services.get(Reviving).fallen())

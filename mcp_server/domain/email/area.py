@@ -4,8 +4,9 @@ from functools import partial
 
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
 from mcp_server.domain.email.handlers import send_email, write_to_approvers
-from mcp_server.domain.email.model import Email, EmailPolicy
+from mcp_server.domain.email.model import Email
 from mcp_server.domain.email.moving import follow_move
+from mcp_server.domain.email.policy import provider
 from mcp_server.domain.email.transactions import (
     EMAIL_KIND,
     MAILS_KIND,
@@ -88,7 +89,7 @@ AREA = Area(
             send_email,
             at_once=4,
             seconds_max=600,
-            variant=lambda services: services.option(EmailPolicy).provider,
+            variant=provider,
         ),
         SystemKind(MAILS_KIND, write_to_approvers, at_once=2, seconds_max=300),
     ),

@@ -7,14 +7,20 @@ that was lost: the mail may have gone, so it is `unknown` and never sent again b
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.domain.email.attachments import Attachment, AttachmentSpec
+from mcp_server.domain.email.threads import ReplyTo
 from mcp_server.domain.state.model import Key as DocumentKey
-from mcp_server.kernel.addresses import EmailAddress, ascii_domain, kept_address, parse_address, plain_address
+from mcp_server.kernel.addresses import (
+    EmailAddress,
+    ascii_domain,
+    kept_address,
+    parse_address,
+    plain_address,
+)
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound, ValidationFailed
@@ -27,7 +33,6 @@ from mcp_server.kernel.times import Micros, iso, micros
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Time
 
-SENDER_DEFAULT = "DataMCPServerAgent <desk@localhost>"
 RECIPIENTS_MAX = 100
 ATTACHMENTS_BYTES_MAX = 512 * 1024
 BODY_CHARACTERS_MAX = 200_000
@@ -66,6 +71,10 @@ class EmailSpec(Frozen):
             ("schedule", "cron", "recurring"),
             "a mail goes once; a task with a schedule has an agent send one at each of its times",
         ),
+        **dict.fromkeys(
+            ("in_reply_to", "references", "thread_id", "email_id"),
+            "reply_to takes the id of the mail that this answers",
+        ),
         **dict.fromkeys(("delay", "delay_seconds"), "send_at takes a time, or such as 'in 2 hours'"),
         **dict.fromkeys(("priority", "importance"), "a mail has none; say it in the subject"),
     }
@@ -78,7 +87,7 @@ class EmailSpec(Frozen):
     variables: dict[str, Any] | None = None
     cc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
     bcc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
-    reply_to: EmailAddress | None = None
+    reply_to: ReplyTo | None = Field(default=None, description="Or email id, to thread")
     attachments: tuple[AttachmentSpec, ...] = Field(default=(), max_length=10)
     send_at: Time | None = None
     idempotency_key: Line | None = None
@@ -150,25 +159,6 @@ class FindEmails(Listing):
     to: Sought | None = None
     status: EmailStatus | None = None
     template: Sought | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EmailPolicy:
-    """What the operator allows.
-
-    Attributes:
-        provider: who sends.
-        sender: the From address.
-        allow: patterns of recipients; none allow everyone.
-        per_hour: recipients within an hour at most; None for no limit.
-        approvers: who is asked about a mail to somebody who is not allowed; without any it is refused.
-    """
-
-    provider: str = "file"
-    sender: str = SENDER_DEFAULT
-    allow: tuple[str, ...] = ()
-    per_hour: int | None = None
-    approvers: tuple[str, ...] = ()
 
 
 class Composed(NamedTuple):
@@ -330,6 +320,7 @@ class Email(Record):
         self, address: str, status: OutcomeStatus, message: str | None, now: Micros
     ) -> tuple[Self, Event] | None:
         """What a provider's webhook tells of one recipient; None where that is not news."""
+        # Webhooks come late, twice and in any order: what is told is news only where it is further on.
         known = self.known()
         before = known.get(address)
         rank = -1 if before is None else _PROGRESS.index(before.status)
@@ -360,6 +351,7 @@ class Email(Record):
 
     def retried(self, now: Micros) -> tuple[Self, Event]:
         """Once more for those who did not get it."""
+        # Who has got it, or may have, does not get it twice.
         known = {address: outcome for address, outcome in self.known().items() if outcome.status != "failed"}
         return self._moved("email.retried", now, status="queued", outcomes=_dumped(known), error=None)
 

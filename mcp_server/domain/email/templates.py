@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic import Field, ValidationError
 
 from mcp_server.domain.email.model import Content
+from mcp_server.kernel.complaints import complaints
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 from mcp_server.kernel.json_text import check_line
 from mcp_server.kernel.quoting import named, quoted
@@ -66,9 +67,8 @@ def read_template(key: str, value: Any) -> MailTemplate:
     try:
         template = MailTemplate.model_validate(value)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:5])
         raise ValidationFailed(
-            f"The document {named(f'{NAMESPACE}/{key}')} is not an email template: {problems}.",
+            f"The document {named(f'{NAMESPACE}/{key}')} is not an email template: {complaints(error, 5)}.",
             next="It holds {subject, text and/or html, variables: [names]}.",
         ) from None
     if template.text is None and template.html is None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mcp_server.domain.events.thinning import begin_thinning, thin_out
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.call import SYSTEM_CALL
 from mcp_server.kernel.positions import START, Position
 from mcp_server.kernel.services import Services
@@ -44,3 +44,8 @@ class EventRetention:
 
     def _before(self) -> Micros:
         return self._context.clock() - round(self._keep.days * 86_400 * SECOND)
+
+
+async def is_anything_old(services: Services) -> bool:
+    """Whether there is an event to be dropped."""
+    return await services.get(EventRetention).is_anything_old()

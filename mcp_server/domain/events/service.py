@@ -10,7 +10,7 @@ from mcp_server.domain.events.commands import ReadEvents, types_of
 from mcp_server.domain.events.things import LIKE_AN_ID
 from mcp_server.domain.events.views import EventView, event_view
 from mcp_server.domain.events.words import HAPPENED, THINGS
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, LimitExceeded, NotFound, ValidationFailed
@@ -19,7 +19,7 @@ from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.paging import Query, after_all
 from mcp_server.kernel.positions import END, START, Position, parse_cursor
 from mcp_server.kernel.privacy import seen_by
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, micros
@@ -318,7 +318,7 @@ class EventService:
         last = Query("events_before", parameters=(("xid", END.xid), ("seq", END.seq), ("limit", 1)))
         newest = max(map(Position.of, await self._fetched(last)), default=START).cursor()
         return ValidationFailed(
-            f"{place.cursor()!r} is no cursor of this log: no event stands there, and the newest is at {newest!r}.",
+            f"{quoted(place.cursor())} is no cursor of this log: no event stands there, and the newest is at {newest}.",
             next=f"events_read() begins anew, events_read(after='{newest}') hears what comes from now on.",
             details={"cursor": place.cursor(), "newest_cursor": newest},
         )

@@ -13,7 +13,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from mcp_server.kernel.area import Aggregate, Areas
+from mcp_server.kernel.area import Aggregate
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.events import SNAPSHOT, Event, Origin
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.positions import Position

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from mcp_server.integrations.workers.assets import FILES_MAX, RULES, Assets
 from mcp_server.integrations.workers.project import Project
+from mcp_server.kernel.complaints import complaints
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 
 BYTES_MAX = 5 * 1024 * 1024
@@ -82,5 +83,4 @@ def _made(said: dict[str, Any]) -> Assets:
     try:
         return Assets.model_validate(said)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValidationFailed(f"its assets: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise ValidationFailed(f"its assets: {complaints(error)}.", next="Mend its project's file.") from None

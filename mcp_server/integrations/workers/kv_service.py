@@ -32,6 +32,7 @@ from mcp_server.integrations.workers.kv_wire import (
 )
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.call import Call, Clock
+from mcp_server.kernel.complaints import complaints
 from mcp_server.kernel.errors import Busy, LimitExceeded, NotFound, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX
 from mcp_server.kernel.times import SECOND
@@ -64,7 +65,7 @@ class KvService:
             status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 503)
             answer = Response(error.message, status)
         except ValidationError as error:
-            answer = Response(f"This is not for a namespace of state: {error.errors()[0]['msg']}.", 400)
+            answer = Response(f"This is not for a namespace of state: {complaints(error)}.", 400)
         await answer(scope, receive, send)
 
     async def _answered(self, request: Request) -> Response:

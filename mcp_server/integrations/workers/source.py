@@ -16,6 +16,7 @@ from mcp_server.integrations.workers.bundling import modules_of
 from mcp_server.integrations.workers.model import Worker
 from mcp_server.integrations.workers.project import Project
 from mcp_server.integrations.workers.wrangler import read_project
+from mcp_server.kernel.complaints import complaints
 from mcp_server.kernel.errors import PermissionDenied, ValidationFailed
 from mcp_server.kernel.quoting import quoted
 
@@ -140,9 +141,10 @@ def worker_of(name: str, said: dict[str, Any]) -> Worker:
     try:
         return Worker.model_validate(said)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValidationFailed(f"The Worker {name}: {where}: {first['msg']}") from None
+        raise ValidationFailed(
+            f"The Worker {name} cannot be made: {complaints(error)}.",
+            next="Mend its document of modules, its project's file or its service, then plan again.",
+        ) from None
 
 
 def secret_names(service: Service) -> dict[str, str]:

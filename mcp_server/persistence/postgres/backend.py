@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any, cast
 
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Memory, Row
 from mcp_server.kernel.times import Micros

@@ -4,7 +4,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Memory
 from mcp_server.persistence.doorbell import Doorbell

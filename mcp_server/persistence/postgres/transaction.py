@@ -8,7 +8,7 @@ from functools import cache
 from types import NoneType
 from typing import Any
 
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.areas import Areas
 from mcp_server.persistence.statements import statements
 from mcp_server.persistence.transaction import EVENT_COLUMNS, Connection, Cursor, Kept, Transaction
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import aiosqlite
 
 from mcp_server.kernel import private_files
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import system_clock

@@ -4,7 +4,7 @@ import contextlib
 import sqlite3
 from typing import Any, cast
 
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.errors import OpsError
 from mcp_server.persistence.migrate import newest_known, require_not_newer
 from mcp_server.persistence.sqlite.file import SqliteFile

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from mcp_server.kernel.area import Areas
+from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.json_text import RawJson
 from mcp_server.persistence.statements import positional, statements
 from mcp_server.persistence.transaction import EVENT_COLUMNS, Connection, Cursor, Kept, Transaction

@@ -92,7 +92,7 @@ def test_a_status_that_nobody_knows_is_refused_unless_it_is_said_to_be_open():
         (b"<<<<<<< HEAD", "Line 1 .*not JSON"),
         (b'{"id": "a"}\n\xff\xfe', "Line 2 .*byte 0 is no UTF-8"),
         (b"[1]", "Line 1 .*the whole"),
-        (b'{"title": "t"}', "Line 1 .*id: Field required"),
+        (b'{"title": "t"}', "Line 1 .*id: it is missing"),
         (b'{"id": "a", "priority": 9}', "Line 1 .*priority"),
         (b'{"id": "a", "dependencies": [{"type": "blocks"}]}', "Line 1 .*dependencies.0.depends_on_id"),
         (b'{"id": "a", "dependencies": ["b"]}', "Line 1 .*dependencies.0: it takes a table of names and values"),

@@ -10,7 +10,8 @@ from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval,
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.views import ApprovalState, ApprovalView, RequestedApproval
 from mcp_server.domain.approvals.voting import Voter
-from mcp_server.domain.email.model import EmailPolicy, SendEmail
+from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.kernel.authority import Permission, Role, Speaker
 from mcp_server.kernel.call import Call

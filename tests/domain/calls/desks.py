@@ -27,7 +27,8 @@ from mcp_server.domain.calls.orders import (
 )
 from mcp_server.domain.calls.policy import CallPolicy
 from mcp_server.domain.calls.views import CallResult, CallView
-from mcp_server.domain.email.model import EmailPolicy, Outcome
+from mcp_server.domain.email.model import Outcome
+from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.email.transport import Mail, MailProvider, Report
 from mcp_server.kernel.call import Call
 from mcp_server.runtime.system_worker import SystemWorker

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mcp_server.domain.approvals.commands import RequestApproval
-from mcp_server.domain.email.model import EmailPolicy
+from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, PermissionDenied
 from tests.domain.calls.desks import CallDesk, holding, link_in
 from tests.world import World

@@ -5,6 +5,7 @@ import base64
 
 import pytest
 
+from mcp_server.domain.calls.age import is_anything_old
 from mcp_server.domain.calls.commands import OpenCall
 from mcp_server.domain.calls.joining import LinkOver, LinkUnknown, LinkUsed
 from mcp_server.domain.calls.media import MediaDied
@@ -285,10 +286,10 @@ async def test_what_was_said_is_forgotten_when_its_time_is_over_and_the_call_sta
         retention = desk.desk.get(CallRetention)
         assert await retention.forget_some() == 0
         world.clock.advance(31 * 86_400)
-        assert await retention.is_anything_old() and await retention.forget_some() == 1
+        assert await is_anything_old(desk.desk) and await retention.forget_some() == 1
         seen = await desk.see(opened.id)
         assert (await desk.lines(opened.id), seen.purpose, seen.forgotten_at is not None) == ([], "Why", True)
-        assert not await retention.is_anything_old()
+        assert not await is_anything_old(desk.desk)
 
 
 async def test_what_is_played_is_a_wav_file_given_or_kept_in_a_document(world: World):

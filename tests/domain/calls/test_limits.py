@@ -7,7 +7,7 @@ import pytest
 from mcp_server.domain.calls import joins, model
 from mcp_server.domain.calls.opening import OPEN_MAX
 from mcp_server.domain.calls.orders import Away, Join
-from mcp_server.domain.email.model import EmailPolicy
+from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import LimitExceeded, OpsError
 from tests.domain.calls.desks import CallDesk, Noted, NotedCall, Postbox, holding, on_desk

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcp_server.domain.deployments.chores import Mirrors
 from mcp_server.domain.deployments.mirroring import SETTLES_AFTER, Known, decide
-from mcp_server.domain.deployments.mirrors import Mirroring, Mirrors, hash_of
+from mcp_server.domain.deployments.mirrors import Mirroring, hash_of
 from mcp_server.domain.state.commands import FindDocuments, SetDocument
 from mcp_server.domain.state.kv_values import Entry
 from mcp_server.kernel.errors import NotFound

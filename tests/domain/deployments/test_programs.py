@@ -70,7 +70,7 @@ def test_what_is_not_left_open_is_refused(tmp_path: Path, service: dict[str, Any
         ('kind = "process"\nargv = ["a"]\nhealth = "/x"\nhealth_command = ["b"]', "two ways to say the same"),
         ('kind = "process"\nargv = ["a"]\nhealth_command = [""]', "its program has no name"),
         ('kind = "process"\nargv = ["a"]\nenv = { "" = "x" }', "in its env is no variable"),
-        ('kind = "process"', r"targets in desk.toml, web.argv: Field required"),
+        ('kind = "process"', r"targets in desk.toml, web.argv: it is missing"),
         ('kind = "process"\nargv = ["a"]\napply = ["b"]', "There is no setting targets.web.apply in desk.toml"),
         ('kind = "proces"\napply = ["a"]', "web: its kind is 'command' or 'process'"),
     ],

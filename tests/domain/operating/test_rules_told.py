@@ -9,7 +9,6 @@ import pytest
 
 from mcp_server.app import open_app
 from mcp_server.config import load_settings
-from mcp_server.deploying import rules_in_force
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.operating.model import InForce
 from mcp_server.domain.operating.service import OperatingService
@@ -19,6 +18,7 @@ from mcp_server.kernel.events import Origin
 from mcp_server.persistence.database import Database
 from mcp_server.runtime import rules as beside
 from mcp_server.upkeep.replay import replay
+from mcp_server.wiring import rules_in_force
 from tests.domain.events.test_thinning import DAY, KEEP, thin_out
 from tests.world import World, caller, on_file, open_world
 
