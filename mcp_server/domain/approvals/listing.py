@@ -18,7 +18,7 @@ def listed(command: FindApprovals) -> Query:
         query = query.where("approval_status", approval_status=command.status)
     if command.cursor is None:
         return query
-    at, after_id = decode_cursor(command.cursor, (int, str))
+    at, after_id = decode_cursor(query.listed, command.cursor, (int, str))
     after = "approval_put_to_after" if query.statement == "approvals_put_to" else "approval_after"
     return query.where(after, after_at=at, after_id=after_id)
 

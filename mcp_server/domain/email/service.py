@@ -142,7 +142,7 @@ class EmailService:
         )
         sought = Sought("email", command.to, NO_CURSOR)
         if command.cursor is not None:
-            at, email_id = decode_cursor(command.cursor, (int, str))
+            at, email_id = decode_cursor(query.listed, command.cursor, (int, str))
             query, sought = query.where("email_after", after_at=at, after_id=email_id), sought._replace(before=at)
         page = await fetch_page_holding(self._database, sought, query, command.limit, ("created_at", "id"))
         return Listed([email_view(row, full=False) for row in page.rows], page.next_cursor, page.omitted)

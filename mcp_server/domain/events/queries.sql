@@ -272,6 +272,12 @@ DELETE FROM events WHERE seq IN (
     AND (xid, seq) <= (CAST(:upto_xid AS text)::xid8, :upto_seq) ORDER BY seq DESC LIMIT :limit)
 RETURNING seq
 
+-- name: event_at
+SELECT seq FROM events WHERE seq = :seq AND :xid = 0
+
+-- name: event_at (postgres)
+SELECT seq FROM events WHERE seq = :seq AND xid = CAST(:xid AS text)::xid8
+
 -- name: event_newest
 SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1
 

@@ -21,7 +21,7 @@ from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.paging import Query, after_all
 from mcp_server.kernel.positions import END, START, Position, parse_cursor
 from mcp_server.kernel.privacy import seen_by
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, micros
@@ -133,6 +133,7 @@ class EventService:
             found = [await self._fetched(await self._looked_up(query, types, by_actors)) for query in queries]
             return _in_order(command, found)
 
+        await self._require_there(command, place)
         looked_at = await self._looked_at(call, command, place)
         wait_seconds = 0 if command.is_over(self._context.clock()) else command.wait_seconds
         rows = await wait_until(self._context, call, attempt, bool, wait_seconds, ())
@@ -320,6 +321,26 @@ class EventService:
         span = {"low": "agent:", "high": after_all(_USER)}
         rows = await self._database.fetch_all("event_actors", **span, limit=ACTORS_MAX)
         return {row["actor"].rpartition(VIA)[2] for row in rows}
+
+    async def _require_there(self, command: ReadEvents, place: Position) -> None:
+        """A cursor is where an event stands, or stood. Another database's may lie beyond the end, where nobody would
+        hear of anything, or before the beginning, on an engine that counts otherwise."""
+        if command.after is None or place == START:
+            return
+        if await self._database.fetch_one("event_at", xid=place.xid, seq=place.seq) is not None:
+            return
+        horizon = await self._database.fetch_one("event_horizon")
+        if horizon is None or place > Position.of(horizon):
+            raise await self._not_of_this_log(place)
+
+    async def _not_of_this_log(self, place: Position) -> ValidationFailed:
+        last = Query("events_before", parameters=(("xid", END.xid), ("seq", END.seq), ("limit", 1)))
+        newest = max(map(Position.of, await self._fetched(last)), default=START).cursor()
+        return ValidationFailed(
+            f"{quoted(place.cursor())} is no cursor of this log: no event stands there, and the newest is at {newest}.",
+            next=f"events_read() begins anew, events_read(after='{newest}') hears what comes from now on.",
+            details={"cursor": place.cursor(), "newest_cursor": newest},
+        )
 
     async def _require_kept(self, place: Position) -> None:
         """Asked after reading: what was dropped meanwhile may be missing from what was read."""

@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
 def place_of(command: FindTasks) -> Place | None:
     """Where the page begins, unless that is at the newest."""
-    return None if command.cursor is None else Place(*decode_cursor(command.cursor, (int, str)))
+    return None if command.cursor is None else Place(*decode_cursor("tasks", command.cursor, (int, str)))
 
 
 async def lists_of(
