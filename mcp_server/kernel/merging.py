@@ -18,8 +18,10 @@ def merged(was: M | None, said: M | None) -> M | None:
     Raises:
         ValidationFailed: what is said does not go with what stays.
     """
-    if was is None or said is None:
-        return said or was
+    return (said or was) if was is None or said is None else _with(was, said)
+
+
+def _with(was: M, said: M) -> M:
     new = {name: getattr(said, name) for name in said.model_fields_set}
     try:
         return type(said).model_validate({name: getattr(was, name) for name in type(said).model_fields} | new)
