@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from mcp_server.kernel.complaints import complaints
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.values import Frozen
@@ -31,5 +32,6 @@ def _with(was: M, said: M) -> M:
 
 def _at_odds(was: Frozen, new: dict[str, object], error: ValidationError) -> ValidationFailed:
     kept = {name: value for name, value in was.model_dump(mode="json").items() if name not in new}
-    wrong = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-    return ValidationFailed(wrong, next=f"What was not said stays: {dump_json(kept)}. Say all that is to be different.")
+    return ValidationFailed(
+        complaints(error), next=f"What was not said stays: {dump_json(kept)}. Say all that is to be different."
+    )
