@@ -24,6 +24,7 @@ from mcp_server.kernel.paging import LIMIT_MAX, floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
+from tools.nothing import no_such_questions
 from tools.spec import ADD, READ, Tool, listed, several
 
 
@@ -115,7 +116,8 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
         next_cursor=next_cursor,
         omitted=omitted,
         at_least=floors(omitted=omitted),
-        hint=await _put_to_anyone(desk, call, args),
+        hint=await _put_to_anyone(desk, call, args)
+        or (None if approvals else await no_such_questions(desk, call, args)),
     )
 
 

@@ -18,7 +18,7 @@ from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.facts import EMAIL, as_json, beside
-from tools.hints import hint
+from tools.nothing import nothing_sent
 from tools.spec import READ, Alone, Hints, Part, Tool, listed, several
 
 _BODY_SHOWN = 80
@@ -60,10 +60,7 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     if args.email_id is not None:
         return FindResult(email=await desk.emails.get(call, args.email_id))
     emails, next_cursor, omitted = await desk.emails.find(call, args)
-    why = None
-    if not emails and args.template is not None:
-        names = [one.name for one in await desk.emails.templates(call)]
-        why = hint("email", {"template": (args.template, names)})
+    why = None if emails else await nothing_sent(desk, call, args)
     return FindResult(
         emails=emails, next_cursor=next_cursor, omitted=omitted, at_least=floors(omitted=omitted), hint=why
     )

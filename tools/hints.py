@@ -20,6 +20,22 @@ def hint(noun: str, narrowed: Mapping[str, tuple[str | None, Iterable[str]]]) ->
     return " ".join(filter(None, said)) or None
 
 
+def hint_of_newest(noun: str, narrowed: Mapping[str, tuple[str | None, Iterable[str]]]) -> str | None:
+    """`hint` where not all that there is is looked at, but what the newest have."""
+    said = [_unlike(noun, name, asked, set(known)) for name, (asked, known) in narrowed.items() if asked is not None]
+    return " ".join(filter(None, said)) or None
+
+
+def _unlike(noun: str, name: str, asked: str, known: set[str]) -> str | None:
+    if not known or any(asked.lower() in one.lower() for one in known):
+        return None  # then it is another filter that nothing passes
+    names = sorted(known)
+    there = ", ".join(map(named, names[:NAMES_SHOWN]))
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    like = did_you_mean(near(asked, names))
+    return f"None of the newest {noun}s has {name} {named(asked)}. {like}They have: {there}{more}."
+
+
 def _hint(noun: str, name: str, asked: str, known: set[str]) -> str | None:
     if asked in known:
         return None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mcp_server.domain.agents.commands import ScalingSpec
 from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.scaling.model import ScaleAgent
 from mcp_server.domain.scaling.service import ScaledAgent, ScalingService
@@ -18,8 +19,14 @@ def _say(result: ScaledAgent) -> str:
 
 def _says(args: ScaleAgent) -> str:
     scaling = args.scaling
-    wanted = f"{args.desired_instances}" if scaling is None else f"between {scaling.min} and {scaling.max}"
+    wanted = f"{args.desired_instances}" if scaling is None else _bounds(scaling)
     return f"Have {wanted} instances of agent {named(args.agent_id)}."
+
+
+def _bounds(scaling: ScalingSpec) -> str:
+    """Where no least is said, it stays what it is."""
+    least = "at most" if "min" not in scaling.model_fields_set else f"between {scaling.min} and"
+    return f"{least} {scaling.max}"
 
 
 def _as_registration(args: ScaleAgent, said: dict[str, Any]) -> list[Form]:

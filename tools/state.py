@@ -33,6 +33,7 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.documents import address, says_patch, says_restore, says_set
 from tools.hints import hint, phrase
+from tools.nothing import no_such_documents
 from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed
 
 
@@ -58,6 +59,7 @@ async def find(desk: Desk, call: Call, args: FindDocuments) -> FindResult:
     shown = args.namespace is None
     namespaces = await desk.state.namespaces(call) if shown or not documents else []
     why = None if shown else hint("document", {"namespace": (args.namespace, (one.namespace for one in namespaces))})
+    why = why if documents or why else await no_such_documents(desk, call, args)
     return FindResult(
         documents=documents,
         namespaces=namespaces if shown else None,

@@ -38,7 +38,7 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
-from tools.hints import hint, phrase
+from tools.nothing import no_such_tasks
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, counted, listed, several
 from tools.waited import say_waited
 
@@ -70,17 +70,10 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
         return FindResult(task=await desk.tasks.get(call, args.task_id))
     tasks, next_cursor, omitted = await desk.tasks.find(call, args)
     counts = await desk.tasks.counts(call)
-    why = None if tasks else await _nothing_of(desk, call, args)
+    why = None if tasks else await no_such_tasks(desk, call, args)
     lines = list(map(task_line, tasks))
     known = floors(omitted=omitted, counts=counts)
     return FindResult(tasks=lines, counts=counts, next_cursor=next_cursor, omitted=omitted, at_least=known, hint=why)
-
-
-async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:
-    if args.parent_id is not None:
-        await desk.tasks.get(call, args.parent_id)  # refuses one that there is not
-    why = hint("task", {"kind": (args.kind, await desk.tasks.kinds(call) if args.kind else ())})
-    return why or phrase(args.text)
 
 
 def _say_found(result: FindResult) -> str:

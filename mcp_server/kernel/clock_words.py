@@ -41,6 +41,19 @@ def at_a_clock(text: str, now: datetime, ahead: int = 0) -> datetime | None:
     return None
 
 
+def shown_oddly(text: str, now: datetime) -> tuple[str, tuple[str, str]] | None:
+    """How clocks at a place show a time that they show never or twice, as what follows it in a sentence, and the two
+    times that are nearest to it; None where they show it once, or where it is none of a place."""
+    at = _at(text, now, 0)
+    with suppress(ValueError, OverflowError):
+        if at is None or at.utcoffset() == at.replace(fold=1).utcoffset():
+            return None
+        nearest = sorted(at.replace(fold=fold).astimezone(UTC).astimezone(at.tzinfo) for fold in (0, 1))
+        how = "show it twice" if nearest[0].replace(tzinfo=None, fold=0) == at.replace(tzinfo=None) else "skip it"
+        return f": clocks in {at.tzinfo} {how}", (nearest[0].isoformat(), nearest[1].isoformat())
+    return None
+
+
 def _at(text: str, now: datetime, ahead: int) -> datetime | None:
     found = _parts(_TWICE_SAID.sub(r"\1", text))
     zone = None if found is None else _zone_of(found["zone"])

@@ -21,6 +21,10 @@ _NUMBERS = {
 }
 _WORD = re.compile(rf"\b({'|'.join(_NUMBERS)})\s+", re.IGNORECASE)
 _AND = re.compile(r"(?<=[a-z])(?:\s+and\s+|,\s*)(?=\d)", re.IGNORECASE)
+_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}\s*[a-z])", re.IGNORECASE)  # before three figures it may divide thousands
+_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)", re.ASCII)
+_CALENDAR = re.compile(r"(\d{1,3})\s*(month|year)s?", re.IGNORECASE | re.ASCII)
+_DAYS = {"month": 30, "year": 365}
 _MINUTES_LEFT = re.compile(r"(\d\s*h)\s*(\d{1,2})", re.IGNORECASE)
 
 
@@ -41,11 +45,27 @@ def seconds_of(text: str) -> float:
     return sum(float(number) * _SECONDS[unit.lower()] for number, unit in _PARTS.findall(_in_figures(text)))
 
 
+def durations_like(text: str) -> tuple[str, ...]:
+    """What a text may mean that is no duration for sure: `1:30` is hours and minutes, or minutes and seconds; a month
+    has no length of its own."""
+    plain = _WORD.sub(_in_figure, text.strip()[:DURATION_CHARACTERS_MAX])
+    clock = _CLOCK.fullmatch(plain)
+    if clock is not None:
+        sixtieths = int(clock[1]) * 60 + int(clock[2])
+        return (f"{sixtieths} minutes", f"{sixtieths} seconds")
+    found = _CALENDAR.fullmatch(plain)
+    return () if found is None else (f"{int(found[1]) * _DAYS[found[2].lower()]} days",)
+
+
+def _in_figure(found: re.Match[str]) -> str:
+    return f"{_NUMBERS[' '.join(found[1].lower().split())]} "
+
+
 def _in_figures(text: str) -> str:
     """A duration of numbers and units alone."""
     plain = text.strip()
     if is_iso(plain):
         return plain[1:].replace("T", "")
-    plain = _AND.sub(" ", _WORD.sub(lambda found: f"{_NUMBERS[' '.join(found[1].lower().split())]} ", plain))
+    plain = _AND.sub(" ", _WORD.sub(_in_figure, _COMMA.sub(".", plain)))
     minutes = _MINUTES_LEFT.fullmatch(plain)
     return plain if minutes is None else f"{minutes[1]} {minutes[2]}m"

@@ -4,8 +4,6 @@ Paths are RFC 6901 JSON Pointers. Values are JSON as Python has it; `1` and `Tru
 drives is bounded: a patch takes steps of a budget, differences and merges look at everything once.
 """
 
-import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal, cast
@@ -18,6 +16,7 @@ from mcp_server.kernel.json_pointers import child, escape, index, tokens
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json
 from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.sums import sum_of
 from mcp_server.kernel.values import Frozen
 
 SHOWN_CHARACTERS_MAX = 80
@@ -256,15 +255,6 @@ def _number(value: Any, what: str) -> int | float:
     return value
 
 
-def _sum(one: float, other: float) -> int | float:
-    """Exact where both are whole."""
-    with contextlib.suppress(OverflowError):
-        total = one + other
-        if isinstance(total, int) or math.isfinite(total):
-            return total
-    raise ValidationFailed("The sum is larger than a number with a fraction can be.")
-
-
 def _require_enough(found: float, added: float, minimum: float | None) -> None:
     if minimum is not None and added < minimum:
         way_out = "Take less, or wait until there is more." if added < found else "Add more."
@@ -318,7 +308,7 @@ class _Patching:
         node, token = self._parent(operation.path)
         is_new = isinstance(node, dict) and token not in node
         found = 0 if is_new else _number(child(node, token, operation.path), "What stands there")
-        added = _sum(found, _number(self._given(operation), "Its value"))
+        added = sum_of(found, _number(self._given(operation), "Its value"))
         _require_enough(found, added, operation.minimum)
         node[_place(node, token)] = added
 

@@ -14,11 +14,21 @@ class Key(NamedTuple):
         idempotency_key: in the caller's words.
         key_owner: the principal, `user:local`; others' keys of the same words are other keys.
         content_hash: SHA-256 of what the key is bound to, as hex.
+        content_hash_before: the same as an earlier version made it, which what was asked for then still has.
     """
 
     idempotency_key: str | None = None
     key_owner: str | None = None
     content_hash: str | None = None
+    content_hash_before: str | None = None
+
+    def columns(self) -> dict[str, str | None]:
+        """The key as stored columns."""
+        return {name: getattr(self, name) for name in ("idempotency_key", "key_owner", "content_hash")}
+
+    def is_bound_to(self, content_hash: str | None) -> bool:
+        """Whether that which has this content was asked for in the same words."""
+        return content_hash in (self.content_hash, self.content_hash_before)
 
     def owned_by(self, principal: str) -> Self:
         """The key of a principal; none stays none."""

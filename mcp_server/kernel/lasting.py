@@ -7,6 +7,7 @@ from typing import Any
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.moments import seconds_until
 from mcp_server.kernel.near import folded
+from mcp_server.kernel.relative import SecondsLeft
 from mcp_server.kernel.shapes import SECONDS, Shape
 
 _UNITS = {"ms": 0.001, "millis": 0.001, "min": 60, "mins": 60, "minutes": 60, "hours": 3600, "days": 86_400}
@@ -38,12 +39,12 @@ def in_seconds(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _left(member: Shape, name: str, value: Any) -> int | None:
     """How long it is until the time that stands in place of a duration which begins now."""
-    left = seconds_until(value) if name in _FROM_NOW_ON and isinstance(value, str) else None
-    return None if left is None or left > (member.bounds[1] or left) else left
+    left = seconds_until(value) if name in FROM_NOW_ON and isinstance(value, str) else None
+    return None if left is None or left > (member.bounds[1] or left) else SecondsLeft.read(left, value)
 
 
 # A timeout, which counts from when a task is claimed, is none of these, nor is the delay of a retry.
-_FROM_NOW_ON = frozenset(
+FROM_NOW_ON = frozenset(
     f"{one}{SECONDS}" for one in ("ttl", "renew", "extend", "lease", "expires_in", "ack_within", "retry_after", "wait")
 )
 """Durations that begin with the call, so that a time to come says how long they are."""

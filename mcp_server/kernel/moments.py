@@ -9,8 +9,9 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from mcp_server.kernel.clock_words import DAYS, SPELT, at_a_clock
+from mcp_server.kernel.clock_words import DAYS, SPELT, at_a_clock, shown_oddly
 from mcp_server.kernel.durations import is_duration, is_iso, seconds_of
+from mcp_server.kernel.relative import MomentText
 from mcp_server.kernel.times import system_clock
 
 _MIDNIGHT = "T00:00:00Z"
@@ -29,6 +30,9 @@ _NO_DAY = re.compile(
 )
 _ZONES_UNSAID = ("", " UTC", " 00:00 UTC")
 _WHICH = re.compile(r"(?:next|last|this|coming|on)\s+", re.IGNORECASE)
+_POINT = re.compile(r"[T ]\d\d(?::?\d\d)?[.,]")
+_COMPACT_DAY = re.compile(r"(?:19|20)\d{6}", re.ASCII)
+_YEAR = re.compile(r"(?<![+-])\b\d{4}\b")
 _UNITS = ("second", "minute", "hour", "day", "week")
 
 
@@ -36,12 +40,21 @@ def moment_of(text: str, name: str = "") -> str | None:
     """The time that a word, a day or a distance from now stands for at an argument of that name: a day begins at
     midnight UTC. None where it is none of them."""
     plain = text.strip()
-    if plain.lower() == "now":
-        return present_time()
+    return _of_any_clock(plain, name) or MomentText.read(_of_this_clock(plain, name), plain)
+
+
+def _of_any_clock(plain: str, name: str) -> str | None:
+    """A moment that is the same whenever it is read."""
+    fixed = None if _APART.fullmatch(plain) else _day_of(plain) or _in_utc(plain) or _as_iso(plain)
+    return fixed or (_at_a_clock(plain, name) if _YEAR.search(plain) else None)
+
+
+def _of_this_clock(plain: str, name: str) -> str | None:
+    """A moment that hangs on what time it is."""
     found = _APART.fullmatch(plain)
     if found is not None:
         return _apart(found["ago"], found["ahead"] or found["from"])
-    return _day_of(plain) or _in_utc(plain) or _at_a_clock(plain, name) or _by_name(plain, name)
+    return present_time() if plain.lower() == "now" else _at_a_clock(plain, name) or _by_name(plain, name)
 
 
 def _by_name(plain: str, name: str) -> str | None:
@@ -62,9 +75,11 @@ def _apart(back: str | None, ahead: str) -> str | None:
 
 def _day_of(plain: str) -> str | None:
     """The beginning of a day."""
+    if _COMPACT_DAY.fullmatch(plain) is not None:
+        plain = f"{plain[:4]}-{plain[4:6]}-{plain[6:]}"
     for spelling in SPELT:
         with suppress(ValueError):
-            return f"{datetime.strptime(plain, spelling):%Y-%m-%d}{_MIDNIGHT}"  # a day alone has no zone
+            return f"{datetime.strptime(plain, spelling).date().isoformat()}{_MIDNIGHT}"  # a day alone has no zone
     return None
 
 
@@ -74,13 +89,19 @@ def _in_utc(plain: str) -> str | None:
     if zone is None or zone.end() != len(plain):
         return None
     meant = f"{plain[: zone.start()].replace(' ', 'T', 1)}Z"
-    return meant if _has_zone(meant) else None
+    return _as_iso(meant)
+
+
+def _as_iso(plain: str) -> str | None:
+    """A time with its zone in a spelling of ISO 8601 that is seldom used: `20270101T120000Z`. What stands behind a
+    point is a part of an hour there, and to everybody else minutes."""
+    return _with_zone(plain) if _has_zone(plain) and _POINT.search(plain) is None else None
 
 
 def _at_a_clock(plain: str, name: str) -> str | None:
     """A time at a place. A day of the week lies where the argument looks."""
     at = at_a_clock(plain, _now(), (name in _AHEAD) - (name in _PAST))
-    return None if at is None else _shown(at)
+    return None if at is None else shown_time(at)
 
 
 def _since(plain: str) -> str | None:
@@ -92,23 +113,29 @@ def _since(plain: str) -> str | None:
 
 
 def _named_day(word: str) -> str:
-    return _shown(_now() + timedelta(days=DAYS[word]))[:10] + _MIDNIGHT
+    return shown_time(_now() + timedelta(days=DAYS[word]))[:10] + _MIDNIGHT
 
 
 def moment_like(name: str, given: object) -> str:
     """A time that would do instead of what was given at an argument of this name."""
     text = given.strip() if isinstance(given, str) else ""
-    meant = _with_zone(text.replace("/", "-")) or _length_like(name, text.lower()) or _clock_like(name, text)
-    return meant or _shown(_now() + (timedelta(days=-1) if name in _PAST else timedelta(hours=1)))
+    meant = (
+        moment_of(text, name)
+        or _with_zone(text.replace("/", "-"))
+        or _length_like(name, text.lower())
+        or _clock_like(name, text)
+    )
+    return meant or shown_time(_now() + (timedelta(days=-1) if name in _PAST else timedelta(hours=1)))
 
 
 def _with_zone(text: str) -> str | None:
     """A time of which the zone was not said, as that of UTC."""
     spelt = text.replace(" ", "T", 1)
     meant = next(filter(_has_zone, (spelt, f"{spelt}Z")), None)
-    if meant is None or meant.count("-") > 1:
-        return meant
-    return _shown(datetime.fromisoformat(meant).astimezone(UTC))
+    with suppress(OverflowError):
+        at = None if meant is None else datetime.fromisoformat(meant).astimezone(UTC)
+        return None if at is None else f"{at.replace(tzinfo=None).isoformat()}Z"
+    return None
 
 
 def _length_like(name: str, text: str) -> str | None:
@@ -136,9 +163,14 @@ def _lies_there(moment: str, name: str) -> bool:
     return (moment <= present_time()) == (name in _PAST)
 
 
-def distance_like(name: str) -> str:
-    """A distance from now that would do at an argument of this name."""
-    return "2 hours ago" if name in _PAST else "in 2 hours"
+def distance_of(name: str, length: str = "2 hours") -> str:
+    """A length of time as a distance from now, where an argument of this name looks."""
+    return f"{length} ago" if name in _PAST else f"in {length}"
+
+
+def clock_doubt(text: str) -> tuple[str, tuple[str, str]] | None:
+    """How clocks at a place show a time that they do not show once, and the times nearest to it."""
+    return shown_oddly(text, _now())
 
 
 def _from_now(distance: str, sign: int) -> str | None:
@@ -147,7 +179,7 @@ def _from_now(distance: str, sign: int) -> str | None:
     if not is_duration(length):
         return None
     try:
-        return _shown(_now() + timedelta(seconds=sign * seconds_of(length)))
+        return shown_time(_now() + timedelta(seconds=sign * seconds_of(length)))
     except OverflowError:
         return None
 
@@ -163,15 +195,16 @@ def seconds_until(text: str) -> int | None:
 
 def present_time() -> str:
     """What time it is, to the second."""
-    return _shown(_now())
+    return shown_time(_now())
 
 
 def _now() -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=system_clock())
 
 
-def _shown(at: datetime) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%S}Z"
+def shown_time(at: datetime) -> str:
+    """A time to the second, which is in UTC."""
+    return f"{at.replace(tzinfo=None).isoformat(timespec='seconds')}Z"  # the year in four figures
 
 
 def _has_zone(text: str) -> bool:

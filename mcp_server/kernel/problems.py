@@ -9,9 +9,11 @@ from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
+from mcp_server.kernel.amiss_times import amiss
+from mcp_server.kernel.durations import durations_like, seconds_of
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.likenesses import ALIKE, ELSEWHERE, HINTS, SAFETIES
-from mcp_server.kernel.moments import distance_like, moment_like, present_time, seconds_until
+from mcp_server.kernel.moments import present_time, seconds_until
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.shapes import SECONDS, Shape
@@ -231,25 +233,28 @@ def _like(name: str, place: Shape) -> list[str]:
 
 def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, around: Shape) -> Problem:
     if place.kind == "time":
-        like = moment_like(name, value)
-        takes = f"a time with its zone, such as {like}, a day, now, or such as {distance_like(name)}"
-        return Problem(loc, f"{_got(value)} is not accepted; it takes {takes}. It is {present_time()}.", near=(like,))
+        no = amiss(name, value)
+        said = f"{_got(value)} is not accepted{no.why}; it takes {no.takes(name)}. It is {present_time()}."
+        return Problem(loc, said, near=no.near)
     percent = next(filter(None, (as_percent(place.members[one], value) for one in place.bare)), None)
     if percent is not None:
         said = f"{_got(value)} is not accepted, which could be a fraction; {name} is in per cent: {percent:g}"
         return Problem(loc, said, near=(percent,))
-    close = _close(place, value) or _until(place, value, name)
+    close = _close(place, value) or _lasting(place, value, name)
     several = f" {around.instead.get(f'{name}s', '')}".rstrip() if isinstance(value, list) else ""
     meant = f" Did you mean {' or '.join(map(str, close))}?" if close else ""
     said = f"{_got(value)} is not accepted; it takes {_takes(place, name)}.{meant}{several}"
     return Problem(loc, said, near=close)
 
 
-def _until(place: Shape, value: Any, name: str) -> tuple[int, ...]:
-    """How long it is until a time that stands where a duration does."""
-    seconds = seconds_until(value) if name.endswith(SECONDS) and isinstance(value, str) else None
-    most = place.bounds[1]
-    return () if seconds is None or (most is not None and seconds > most) else (seconds,)
+def _lasting(place: Shape, value: Any, name: str) -> tuple[int | str, ...]:
+    """How long a text may mean, or how long it is until a time, that stands where a duration does."""
+    if not (name.endswith(SECONDS) and isinstance(value, str)):
+        return ()
+    seconds, most = seconds_until(value), place.bounds[1] or math.inf
+    if seconds is None:
+        return tuple(one for one in durations_like(value) if seconds_of(one) <= most)
+    return (seconds,) if seconds <= most else ()
 
 
 def _close(place: Shape, value: Any) -> tuple[str, ...]:

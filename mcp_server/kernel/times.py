@@ -22,7 +22,8 @@ def iso(at: Micros) -> str:
 
 @lru_cache(maxsize=1024)
 def _iso_second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    at = time.gmtime(seconds)
+    return f"{at.tm_year:04}-{time.strftime('%m-%dT%H:%M:%S', at)}"  # of %Y some systems print no leading zeros
 
 
 def iso_or_none(at: Micros | None) -> str | None:

@@ -12,6 +12,7 @@ from mcp_server.kernel.shapes import Shape, shape_of
 from mcp_server.kernel.taking import taken
 
 M = TypeVar("M", bound=BaseModel)
+G = TypeVar("G")
 _ALONE = Beside()
 _MANY = 1000
 """From so many in a list or an object on, they are counted before each of them is checked."""
@@ -33,9 +34,9 @@ def understood(
         ValidationFailed: they cannot be understood.
     """
     shape = shape_of(model)
-    given = _no_yes_for_a_number(shape, given)
     if any(map(_holds_many, (given, *given.values()))):
         _require_few(tool, shape, given)
+    given = _no_yes_for_a_number(shape, given)
     with looking_sparingly():
         try:
             return model.model_validate(given)
@@ -52,7 +53,7 @@ def _meant(tool: str, shape: Shape, given: Mapping[str, Any]) -> Mapping[str, An
     _require_few(tool, shape, given)
     meant = taken(shape, given)
     _require_few(tool, shape, meant)  # what came as text holds what it does since now
-    return meant
+    return _no_yes_for_a_number(shape, meant)
 
 
 def _holds_many(value: Any) -> bool:
@@ -67,13 +68,33 @@ def _require_few(tool: str, shape: Shape, given: Mapping[str, Any]) -> None:
         raise crowded(tool, problems)
 
 
-def _no_yes_for_a_number(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments with a yes or no that stands where a number does as text, which is refused: pydantic takes them for
-    1 and 0, and who says yes to a time limit did not mean a second."""
-    wrong = [name for name, value in given.items() if isinstance(value, bool) and _is_number(shape.members.get(name))]
-    return {**given, **{name: str(given[name]).lower() for name in wrong}} if wrong else given
+def _no_yes_for_a_number(shape: Shape, given: G) -> G:
+    """The arguments with each yes or no that stands where a number does as text, which is refused: pydantic takes them
+    for 1 and 0, and who says yes to a time limit did not mean a second."""
+    held: dict[Any, Any] | list[Any] = cast("Any", given)
+    found: dict[Any, Any] = {}
+    for part, inner in held.items() if isinstance(held, dict) else enumerate(held):
+        if type(inner) in _LOOKED_INTO and (place := shape.inside(part)) is not None:  # few are: each call passes here
+            refused = _as_refused(place, inner)
+            if refused is not inner:
+                found[part] = refused
+    return cast("G", _with(held, found)) if found else given
 
 
-def _is_number(place: Shape | None) -> bool:
-    """Whether a number is accepted there."""
-    return place is not None and place.kind in ("integer", "number")
+_LOOKED_INTO = frozenset((bool, dict, list))
+
+
+def _as_refused(place: Shape, value: Any) -> Any:
+    if not isinstance(value, bool):
+        return _no_yes_for_a_number(place, value)
+    return str(value).lower() if _is_number(place) else value
+
+
+def _with(held: dict[Any, Any] | list[Any], changed: Mapping[Any, Any]) -> dict[Any, Any] | list[Any]:
+    return {**held, **changed} if isinstance(held, dict) else [changed.get(at, one) for at, one in enumerate(held)]
+
+
+def _is_number(place: Shape) -> bool:
+    """Whether a number is accepted there, and no yes or no."""
+    kinds = {one.kind for one in place.options if isinstance(one, Shape)} or {place.kind}
+    return not kinds.isdisjoint(("integer", "number")) and "boolean" not in kinds

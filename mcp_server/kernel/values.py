@@ -5,10 +5,22 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, cast
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
+from mcp_server.kernel.counted_times import number_in, time_counted
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, RawJson, check_json, check_line, check_text
 from mcp_server.kernel.meaning import Meant
+from mcp_server.kernel.relative import keep_words
 
 Word = Annotated[
     str,
@@ -45,7 +57,15 @@ def _within_calendar(at: datetime) -> datetime:
     return at
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_within_calendar)]
+def _as_said(value: Any, check: Callable[[Any], datetime]) -> datetime:
+    number = number_in(value)
+    counted = None if number is None else time_counted(number)
+    if counted is None and number is not None:
+        raise PydanticCustomError("time_of_no_age", "counts up to no time of our age")
+    return keep_words(value, check(counted or value))
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_within_calendar), WrapValidator(_as_said)]
 
 
 def _as_text(value: Any) -> Any:

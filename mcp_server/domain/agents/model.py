@@ -10,6 +10,7 @@ from mcp_server.domain.agents.commands import (
     AgentStatus,
     BudgetSpec,
     InstanceSpec,
+    LauncherUse,
     Lifecycle,
     ScalingSpec,
 )
@@ -24,6 +25,7 @@ from mcp_server.kernel.errors import (
 )
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, dump_json, json_list
+from mcp_server.kernel.merging import merged
 from mcp_server.kernel.near import did_you_mean
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
@@ -102,12 +104,27 @@ class Agent(Record):
         Raises:
             PermissionDenied: an operator set what would be changed, and this is none.
         """
+        spec = self._with_what_stays(spec)
         columns, said = spec.columns(), spec.said()
         changed = {field for field in said if columns[field] != getattr(self, field)}
         changes = {field: columns[field] for field in sorted(changed)} | self._kept(said, changed, by)
         if "capabilities" in changes:
             changes["skills"] = columns["skills"]
         return self._evolved("agent.described", changes, now) if changes else (self, None)
+
+    def _with_what_stays(self, spec: AgentSpec) -> AgentSpec:
+        """What is said of it, with what stays of each object of which only a part is said."""
+        whole = {
+            "budget": merged(self.budget_spec(), spec.budget),
+            "scaling": merged(self.scaling_spec(), spec.scaling),
+            "launcher": self._launched(spec.launcher),
+        }
+        return spec.model_copy(update={name: whole[name] for name in whole.keys() & spec.said()})
+
+    def _launched(self, said: LauncherUse | None) -> LauncherUse | None:
+        """A launcher with the arguments that it has, where it is the same and none are said."""
+        was = None if self.launcher is None else LauncherUse.model_validate_json(self.launcher)
+        return merged(was, said) if was is not None and said is not None and was.name == said.name else said
 
     def _kept(self, said: set[str], changed: set[str], by: "Registrar") -> dict[str, Any]:
         """What an operator says is an operator's from now on."""

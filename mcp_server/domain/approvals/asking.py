@@ -108,7 +108,7 @@ def _earlier(tx: Transaction, key: Key) -> Approval | None:
     if key.idempotency_key is None:
         return None
     row = tx.one("approval_by_key", key=key.idempotency_key, owner=key.key_owner)
-    if row is not None and row["content_hash"] != key.content_hash:
+    if row is not None and not key.is_bound_to(row["content_hash"]):
         refusal = key_conflict(key.idempotency_key, "approval", row["id"], row["title"])
         if row["status"] in ("expired", "withdrawn"):
             refusal.message += f" That one is {row['status']} since {iso(row['decided_at'])}, and not asked any more."

@@ -23,6 +23,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text
 from mcp_server.kernel.meaning import Meant, TaskId
 from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.relative import UNTIL, as_said
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line, Text
@@ -65,7 +66,9 @@ class ApprovalSpec(Frozen):
         examples=[["ann@example.org"]],
     )
     quorum: Literal["any", "all"] | int = Field(default="any", description="Or how many")
-    expires_in_seconds: float = Field(default=EXPIRES_IN_SECONDS_DEFAULT, ge=1, le=90 * 86_400, allow_inf_nan=False)
+    expires_in_seconds: Annotated[float, Field(ge=1, le=90 * 86_400, allow_inf_nan=False), UNTIL] = (
+        EXPIRES_IN_SECONDS_DEFAULT
+    )
 
     @field_validator("approvers")
     @classmethod
@@ -152,9 +155,16 @@ class RequestApproval(ApprovalSpec):
             raise not_together("`free_text` takes one answer: leave quorum out.", quorum=None)
 
     def content_hash(self) -> str:
-        """What an idempotency key is bound to: everything else that was said."""
+        """What an idempotency key is bound to: everything else that was said, in whichever order people are named."""
+        return self._content_hash(sorted(self.people()))
+
+    def content_hash_before(self) -> str:
+        """The same as it was made while the order counted; rows of then still have it."""
+        return self._content_hash(self.people())
+
+    def _content_hash(self, people: list[str]) -> str:
         said = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
-        return canonical_hash(said | {"approvers": self.people()})
+        return canonical_hash(said | {"approvers": people} | as_said(self))
 
 
 def _storable(text: str) -> str:

@@ -130,7 +130,7 @@ class Approval(Record):
             "task_id": task_id,
             "requested_by": origin.actor,
             "requester": origin.party,
-            **key._asdict(),
+            **key.columns(),
             "asked_as": None if runs is None else runs.asked_as,
             "private": int(runs is not None and runs.is_private),
             "outcome": None,
@@ -362,7 +362,9 @@ def approval_id_of(task_id: str) -> str:
 
 def key_of(command: RequestApproval, owner: str) -> Key:
     """The idempotency key of a request."""
-    return Key() if command.idempotency_key is None else Key(command.idempotency_key, owner, command.content_hash())
+    if command.idempotency_key is None:
+        return Key()
+    return Key(command.idempotency_key, owner, command.content_hash(), command.content_hash_before())
 
 
 def no_approval(approval_id: str) -> NotFound:

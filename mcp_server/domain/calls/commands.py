@@ -11,6 +11,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text
 from mcp_server.kernel.keys import Key
 from mcp_server.kernel.meaning import ApprovalId, CallId, Meant, TaskId, bare_id
+from mcp_server.kernel.relative import UNTIL, as_said
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line
 from mcp_server.kernel.waiting import WAIT_SECONDS_MAX
@@ -76,7 +77,7 @@ class OpenCall(Frozen):
     record: bool = False
     task_id: TaskId | None = None
     offer: Sdp | None = Field(default=None, description="SDP, to join yourself")
-    expires_in_seconds: float = Field(
+    expires_in_seconds: Annotated[float, UNTIL] = Field(
         default=EXPIRES_IN_SECONDS_DEFAULT, le=EXPIRES_IN_SECONDS_MAX, allow_inf_nan=False
     )
     idempotency_key: Line | None = None
@@ -97,7 +98,7 @@ class OpenCall(Frozen):
         if self.idempotency_key is None:
             return Key()
         said = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
-        said |= {"participants": sorted(set(self.participants)), "offer": self.offer is not None}
+        said |= {"participants": sorted(set(self.participants)), "offer": self.offer is not None} | as_said(self)
         return Key(self.idempotency_key, content_hash=canonical_hash(said))
 
 

@@ -138,7 +138,7 @@ class LiveCall(Record):
             "forgotten_at": None,
             "created_at": origin.at,
             "updated_at": origin.at,
-            **new.key.owned_by(origin.principal)._asdict(),
+            **new.key.owned_by(origin.principal).columns(),
         }
         call = LiveCall.adopt({"id": call_id, "version": 1} | data)
         return call, Event("call.opened", "call", call_id, 1, data, creates=True)

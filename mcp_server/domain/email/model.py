@@ -28,6 +28,7 @@ from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_text, dump_json, json_list, sha256_text
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
+from mcp_server.kernel.relative import as_said
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.times import Micros, iso, micros
 from mcp_server.kernel.together import LIKE, not_together
@@ -129,13 +130,22 @@ class EmailSpec(Frozen):
         return list(dict.fromkeys(plain_address(text) for text in (*self.to, *self.cc, *self.bcc)))
 
     def content_hash(self) -> str:
-        """What an idempotency key is bound to: everything else that was said."""
-        said = self.model_dump(exclude={"idempotency_key", "send_at"}, exclude_defaults=True)
-        return canonical_hash(said | {"send_at": None if self.send_at is None else micros(self.send_at)})
+        """What an idempotency key is bound to: everything else that was said, in whichever order recipients stand."""
+        recipients = {name: sorted(set(getattr(self, name))) for name in ("to", "cc", "bcc")}
+        return self._content_hash({name: some for name, some in recipients.items() if some})
 
-    def content_hash_before(self) -> str:
-        """The same as it was made up to 0.1.0, to the letter; rows of then still have it."""
-        return sha256_text(dump_json(self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)))
+    def content_hashes_before(self) -> tuple[str, str]:
+        """The same as it was made while the order counted, and up to 0.1.0 to the letter; rows of then still have
+        them."""
+        letter = dump_json(self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True))
+        return self._content_hash({}), sha256_text(letter)
+
+    def _content_hash(self, recipients: dict[str, list[str]]) -> str:
+        said: dict[str, Any] = (
+            self.model_dump(exclude={"idempotency_key", "send_at"}, exclude_defaults=True) | recipients
+        )
+        at = {"send_at": None if self.send_at is None else micros(self.send_at)}
+        return canonical_hash(said | at | as_said(self))
 
 
 class SendEmail(EmailSpec):

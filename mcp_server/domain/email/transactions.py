@@ -220,7 +220,7 @@ def _load(tx: Transaction, email_id: str) -> Email:
 def _replayed(tx: Transaction, origin: Origin, spec: EmailSpec) -> dict[str, Any] | None:
     key = spec.idempotency_key
     earlier = None if key is None else tx.one("email_by_idempotency_key", key=key, owner=origin.principal)
-    if earlier is not None and earlier["content_hash"] not in (spec.content_hash(), spec.content_hash_before()):
+    if earlier is not None and earlier["content_hash"] not in (spec.content_hash(), *spec.content_hashes_before()):
         raise key_conflict(spec.idempotency_key or "", "email", earlier["id"], earlier["subject"])
     return earlier
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, LimitExceeded, NotFound, ValidationFailed
+from mcp_server.kernel.fewest import fewest
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.paging import Query, after_all
@@ -68,6 +70,18 @@ def _in_order(command: ReadEvents, found: Sequence[list[Row]]) -> list[Row]:
         return found[0]
     each = {Position.of(row): row for row in chain(*found)}  # one may be found in two ways
     return [each[place] for place in sorted(each, reverse=command.newest_first)][: command.limit + 1]
+
+
+def _read_by(first: str, query: Query, asked: Mapping[str, str]) -> Query:
+    """The log as it is read by some types, or by some actors, each looked up by itself; it is asked of these what else
+    narrows them."""
+    for name, those in asked.items():
+        if name == first:
+            query = replace(query, statement=f"{query.statement}_{name}")
+            query = replace(query, parameters=(*query.parameters, (name, those)))
+        else:
+            query = query.where(f"{name}_beside", **{name: those})
+    return query
 
 
 def _together(labels: Iterable[Iterable[str] | None]) -> str:
@@ -175,21 +189,26 @@ class EventService:
         return [self._seen(row) for row in reversed(rows)]
 
     async def _looked_up(self, query: Query, types: list[str], by_actors: Sequence["ByActor"]) -> Query:
-        """Only events of some types, by some actors: looked up by the one or the other, unless they are few anyway."""
+        """Only events of some types, by some actors: looked up by those of which there are fewer, unless they are few
+        anyway."""
+        asked = {"types": dump_json(types)} if types else {}
         if _FEW & {*query.filters}:
-            query = query.where("types", types=dump_json(types) if types else None)
-            return await self._by_some(query, by_actors)
-        if types:
-            query = replace(query, statement=f"{query.statement}_types")
-            query = replace(query, parameters=(*query.parameters, ("types", dump_json(types))))
-            return await self._by_some(query, by_actors)
-        if not by_actors:
-            return query
-        found = [await self._labels(one) for one in by_actors]
-        if None in found:
-            return await self._by_some(query, by_actors)
-        query = replace(query, statement=f"{query.statement}_actors")
-        return replace(query, parameters=(*query.parameters, ("actors", _together(found))))
+            return await self._by_some(query.where("types", types=asked.get("types")), by_actors)
+        labels = [await self._labels(one) for one in by_actors]
+        if None in labels:
+            return await self._by_some(_read_by("types", query, asked), by_actors)
+        asked |= {"actors": _together(labels)} if labels else {}
+        return await self._by_fewest(query, asked)
+
+    async def _by_fewest(self, query: Query, asked: Mapping[str, str]) -> Query:
+        """The log read by the types or by the actors, whichever there are fewer of."""
+        counts = [partial(self._count, name, those) for name, those in asked.items()]
+        return _read_by([*asked][await fewest(counts)], query, asked) if asked else query
+
+    async def _count(self, name: str, those: str, most: int) -> int:
+        """How many events there are of these types, or by these actors, counted so far."""
+        (row,) = await self._database.fetch_all(f"events_count_{name}", **{name: those}, counted=most)
+        return row["n"]
 
     async def _by_some(self, query: Query, by_actors: Sequence["ByActor"]) -> Query:
         """Only events by some actors.

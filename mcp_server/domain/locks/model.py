@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field
 
 from mcp_server.domain.locks.expressions import meets
-from mcp_server.domain.locks.paths import is_glob, may_meet, normalised
+from mcp_server.domain.locks.paths import is_glob, may_meet, normalised, why_not_told
 from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.authority import VIA, Speaker
-from mcp_server.kernel.errors import InvalidTransition
+from mcp_server.kernel.errors import InvalidTransition, ValidationFailed
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.meaning import AgentName, Meant
 from mcp_server.kernel.quoting import named
@@ -24,6 +24,17 @@ LockMode = Literal["exclusive", "shared"]
 LockName = Annotated[Line, AfterValidator(normalised), Meant("a name, a path or a glob", "src/app.py")]
 
 
+def _told(name: str) -> str:
+    why = why_not_told(name)
+    if why is not None:
+        raise ValidationFailed(
+            f"{named(name)} is no name of a lock: {why}.",
+            next="Name files from one folder on, such as src/app.py; several by a glob, such as src/*.py, or each by a "
+            "call of commit(calls=[...]).",
+        )
+    return name
+
+
 class AcquireLock(Waiting):
     """Which lock, under which label of the speaker's, how, for how long, and how long to wait in line for it."""
 
@@ -31,7 +42,7 @@ class AcquireLock(Waiting):
         "names": "One call acquires one; commit(calls=[...]) acquires several, all or none"
     }
 
-    name: LockName
+    name: Annotated[LockName, AfterValidator(_told)]
     owner: Line | None = Field(
         default=None, description="A label of yours; your instance_id frees the lock once that instance is lost"
     )

@@ -28,14 +28,29 @@ _ANY = ((0, _SLASH - 1), (_SLASH + 1, LAST))
 
 
 def normalised(name: str) -> str:
-    """A name as it is kept: without `.` segments, doubled slashes and a slash at the end. Case is kept.
+    """A name as it is kept: without `.` segments, doubled slashes and a slash at the end, with slashes where Windows
+    has backslashes, and without a segment before `..` where that is plain. Case is kept.
 
     A letter with its accent is spelled as one character (NFC): some file systems take both spellings for one file.
     """
-    name = normalize("NFC", name)
+    name = normalize("NFC", name).replace("\\", "/")
     root = "/" if name.startswith("/") else ""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
+    parts: list[str] = []
+    for part in name.split("/"):
+        if part == ".." and parts and parts[-1] != ".." and not is_glob(parts[-1]):
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
     return root + "/".join(parts) or "."
+
+
+def why_not_told(name: str) -> str | None:
+    """Why it cannot be told what a name means, which is as it is kept; None where it can."""
+    if ".." in name.split("/"):
+        return "`..` leads out of what is named before it, so that other names would mean the same"
+    opened = name.find("{")
+    is_several = 0 <= opened < name.find(",", opened) < name.find("}", opened)
+    return "braces stand for nothing in globs, so that nobody would be kept from what they name" if is_several else None
 
 
 def is_glob(name: str) -> bool:

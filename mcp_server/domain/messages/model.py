@@ -14,6 +14,7 @@ from mcp_server.kernel.meaning import AgentName, Meant, MessageId, ThreadId, bar
 from mcp_server.kernel.paging import LIMIT_DEFAULT, LIMIT_MAX
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.records import Record
+from mcp_server.kernel.relative import UNTIL, as_said
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.times import Micros, duration
 from mcp_server.kernel.together import not_together
@@ -70,15 +71,15 @@ class SendMessage(Frozen):
     body: Body = Field(examples=["The build is green."])
     thread_id: ThreadId | None = None
     importance: Importance = "normal"
-    ack_within_seconds: Annotated[float | None, Meant(example=3600)] = Field(
-        default=None, gt=0, le=90 * 86_400, allow_inf_nan=False
-    )
+    ack_within_seconds: Annotated[
+        float | None, Meant(example=3600), Field(gt=0, le=90 * 86_400, allow_inf_nan=False), UNTIL
+    ] = None
     idempotency_key: Line | None = None
 
     def content_hash(self, to: Iterable[str]) -> str:
         """What an idempotency key is bound to: everything else that was said, and the recipients as they resolve."""
         said = self.model_dump(exclude={"idempotency_key", "to"}, exclude_defaults=True)
-        return canonical_hash(said | {"to": sorted(set(to))})
+        return canonical_hash(said | {"to": sorted(set(to))} | as_said(self))
 
 
 class ReadMessages(Waiting):
@@ -166,7 +167,7 @@ class Sender(NamedTuple):
     at: Micros
 
 
-NO_KEY = Key()._asdict()
+NO_KEY = Key().columns()
 
 
 class Message(Record):
@@ -207,7 +208,7 @@ class Message(Record):
             "created_at": now,
         }
         if key.idempotency_key is not None:
-            fields |= key._asdict()
+            fields |= key.columns()
         message = Message.adopt({"id": message_id, "version": 1, **NO_KEY, **fields})
         return message, Event("message.sent", "message", message_id, 1, fields | {"places": to.places})
 

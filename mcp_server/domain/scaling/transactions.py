@@ -15,6 +15,7 @@ from mcp_server.domain.processes.transactions import forget, processes_of, unwan
 from mcp_server.domain.scaling.model import Decision, ScaleAgent
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.json_text import RawJson, dump_json
+from mcp_server.kernel.merging import merged
 from mcp_server.kernel.store import Transaction
 
 OWNER = "agent"
@@ -42,8 +43,9 @@ def scale(launchers: Launchers, tx: Transaction, origin: Origin, command: ScaleA
         raise gone(agent.id, agent.name)
     if agent.launcher is not None:
         launchers.require_number(json.loads(agent.launcher)["name"], command.most)
-    policy, before = command.scaling, agent.desired_instances
-    after, reason = command.asked_for(before)
+    before = agent.desired_instances
+    policy = None if command.scaling is None else merged(agent.scaling_spec(), command.scaling)
+    after, reason = command.model_copy(update={"scaling": policy}).asked_for(before)
     decision = Decision(origin.at, before, after, reason, None, None, origin.actor)
     told = _decided(tx, origin, agent, policy, decision, again=True)
     return Scaled(agent_now(tx, origin, agent.id), told)

@@ -111,7 +111,7 @@ def _replayed(tx: Transaction, origin: Origin, spec: TaskSpec, parents: Sequence
         return None
     mine = {"key": key, "owner": origin.principal}
     earlier = tx.one("task_by_idempotency_key", **mine) or tx.one("archived_task_by_idempotency_key", **mine)
-    same = (spec.content_hash(parents), spec.content_hash_before())
+    same = (spec.content_hash(parents), *spec.content_hashes_before(parents))
     if earlier is not None and earlier["content_hash"] not in same:
         raise key_conflict(key, "task", earlier["id"], earlier["title"])
     return earlier

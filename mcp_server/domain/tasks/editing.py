@@ -131,7 +131,7 @@ def edited(task: Task, changes: TaskChanges, waits_on: int, now: Micros) -> tupl
         InvalidTransition: the status does not allow it.
     """
     task.require_legal("edit")
-    columns = changes.said_columns(but=TIMES)
+    columns = changes.said_columns(but=TIMES, retries=task.max_attempts is not None)
     new = dict(columns.items() - task.fields().items())
     if task.approval == "granted" and _APPROVED & new.keys():
         new |= {"approval": "required", "approved_by": None}

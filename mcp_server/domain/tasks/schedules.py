@@ -5,19 +5,19 @@ time that a clock change skips fires right after the gap; one that a clock chang
 """
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
 from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from mcp_server.domain.tasks.clock_changes import ClockChange, changes_of
+from mcp_server.domain.tasks.zones import zone_named
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import Meant
-from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.times import SECOND, Micros, iso, micros
 from mcp_server.kernel.values import Frozen
@@ -55,9 +55,28 @@ def _times(cron: str, at: datetime, *, reverse: bool = False) -> Iterator[dateti
     return CronSim(cron, at, reverse=reverse)
 
 
-def _fires(cron: str) -> str:
+_STEP = re.compile(r"/(\d{1,9})(?=,|$)")
+_SIZES = {"minute": 60, "hour": 24, "day of the month": 31, "month": 12, "day of the week": 7}
+"""How many values the fields of a cron expression have."""
+
+
+def _require_steps_within(cron: str) -> None:
+    """Refuse a step over the end of its field, which is none: `*/90` fires once an hour."""
+    for part, (field, size) in zip(cron.split(), _SIZES.items(), strict=False):
+        wide = [step for step in map(int, _STEP.findall(part)) if step > size]
+        if wide:
+            raise ValidationFailed(
+                f"{quoted(cron)} does not fire as written: a step of {wide[0]} is over the {size} of its {field}.",
+                next="A step counts within its field: */30 is every 30 minutes, '0 */2 * * *' every 2 hours; for 90 "
+                "minutes give two schedules, '0 0-21/3 * * *' and '30 1-22/3 * * *'.",
+            )
+
+
+def _fires(cron: str, info: ValidationInfo) -> str:
     from cronsim import CronSimError
 
+    if info.mode == "python":  # what is stored is read as JSON, and stays as it was taken
+        _require_steps_within(cron)
     try:
         next(_times(cron, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
@@ -70,68 +89,6 @@ def _fires(cron: str) -> str:
             f"The cron expression {quoted(cron)} never fires.", next="Name a day that exists."
         ) from None
     return cron
-
-
-@cache
-def _zones() -> dict[str, str]:
-    """Every zone that is known here, by its name in small letters."""
-    return {name.casefold(): name for name in sorted(available_timezones())}
-
-
-@cache
-def _zones_by_word() -> Mapping[str, list[str]]:
-    """Zones by their names and their cities, whatever the spelling."""
-    found: dict[str, list[str]] = {}
-    for zone in _zones().values():
-        for word in {folded(zone), folded(_city(zone))}:
-            found.setdefault(word, []).append(zone)
-    return found
-
-
-@cache
-def _by_city() -> Mapping[str, str]:
-    return {_city(zone): zone for zone in _zones().values()}
-
-
-def _like(name: str) -> list[str]:
-    """Zones that were perhaps meant."""
-    return [_by_city()[city] for city in near(_city(name), _by_city())]
-
-
-@lru_cache(maxsize=256)
-def _known(name: str) -> str | None:
-    """A zone as it is written, since some file systems would find it in any spelling, and others would not; or the one
-    zone that is called by a city. None is kept, too: to look for a file takes a while, and a call is checked twice."""
-    known = _zones().get(name.casefold())
-    if known is not None:
-        return known
-    cities = _zones_by_word().get(folded(name), [])
-    if len(cities) == 1:
-        return cities[0]
-    with contextlib.suppress(KeyError, ValueError, OSError):
-        return ZoneInfo(name).key  # a name of this host's own, such as posix/Europe/Berlin
-    return None
-
-
-def _zone(name: str) -> str:
-    """A zone by its name.
-
-    Raises:
-        ValidationFailed: there is none.
-    """
-    known = name if name == "UTC" else _known(name)  # most schedules are in it, and the list takes a while
-    if known is not None:
-        return known
-    like = _zones_by_word().get(folded(name)) or _like(name)
-    meant = f"Did you mean {' or '.join(like[:3])}? " if like else ""
-    raise ValidationFailed(
-        f"There is no time zone {quoted(name)}.", next=f"{meant}Give an IANA name, such as Europe/Berlin or UTC."
-    )
-
-
-def _city(zone: str) -> str:
-    """What a zone is called within its region."""
-    return zone.rpartition("/")[2]
 
 
 def _several(times: Sequence[str]) -> str:
@@ -158,7 +115,7 @@ class ScheduleSpec(Frozen):
         Field(examples=["0 9 * * mon-fri"])
     )
     timezone: Annotated[
-        str, Field(min_length=1, max_length=64), AfterValidator(_zone), Meant("an IANA time zone", "Europe/Berlin")
+        str, Field(min_length=1, max_length=64), AfterValidator(zone_named), Meant("an IANA time zone", "Europe/Berlin")
     ] = "UTC"
     catch_up: Literal["skip", "once"] = "skip"
     overlap: Literal["skip", "allow"] = "skip"

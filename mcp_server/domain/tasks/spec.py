@@ -1,7 +1,7 @@
 """What a caller says of a task: its definition, and how an attempt ended."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
@@ -12,6 +12,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
 from mcp_server.kernel.meaning import AgentName, Meant, TaskId, task_id
 from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.relative import as_said
 from mcp_server.kernel.times import micros
 from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Seconds, Text, Time, Word, checked_json
@@ -71,13 +72,9 @@ class RetrySpec(Frozen):
     delay_seconds: float = Field(default=RETRY_DELAY_SECONDS_DEFAULT, ge=0, le=86_400, allow_inf_nan=False)
     max_delay_seconds: float = Field(default=RETRY_MAX_DELAY_SECONDS_DEFAULT, ge=0, le=864_000, allow_inf_nan=False)
 
-    def columns(self) -> dict[str, Any]:
-        """The policy as stored columns."""
-        return {
-            "max_attempts": self.max_attempts,
-            "retry_delay_seconds": self.delay_seconds,
-            "retry_max_delay_seconds": self.max_delay_seconds,
-        }
+    def columns(self, said: Collection[str] = ("max_attempts", "delay_seconds", "max_delay_seconds")) -> dict[str, Any]:
+        """The policy, or what is said of it, as stored columns."""
+        return {name if name == "max_attempts" else f"retry_{name}": getattr(self, name) for name in said}
 
 
 _RETRY_UNSAID = {
@@ -168,16 +165,26 @@ class TaskSpec(Frozen):
 
     def content_hash(self, parents: Sequence[str]) -> str:
         """What an idempotency key is bound to: all else, as values, and as it resolves. References within the call are
-        the ids of `parents`, an agent's name is its id, and a time is an instant."""
-        said = {name: _value(value) for name, value in self.columns().items() if value is not None}
-        return canonical_hash(said | {"depends_on": list(parents)})
+        the ids of `parents`, an agent's name is its id, a time is an instant, or the words that hang on the clock. The
+        order of tags and parents, and blanks in a cron expression, say nothing."""
+        said = self._said()
+        cron = {"cron": " ".join(self.schedule.cron.split())} if self.schedule is not None else {}
+        plain = {"schedule": said["schedule"] | cron} if cron else {}
+        return self._hash_of(said | plain | {"tags": sorted(set(self.tags))}, sorted(parents))
 
-    def content_hash_before(self) -> str:
-        """The same as it was made up to 0.1.0, of what was said to the letter; rows of then still have it."""
-        said = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
+    def content_hashes_before(self, parents: Sequence[str]) -> tuple[str, str]:
+        """The same as it was made while all order counted, and up to 0.1.0 of what was said to the letter; rows of then
+        still have them."""
+        letter = self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True)
         if self.input is not None:
-            said["input"] = json.loads(self.input)
-        return sha256_text(dump_json(said))
+            letter["input"] = json.loads(self.input)
+        return self._hash_of(self._said(), list(parents)), sha256_text(dump_json(letter))
+
+    def _said(self) -> dict[str, Any]:
+        return {name: _value(value) for name, value in self.columns().items() if value is not None}
+
+    def _hash_of(self, said: Mapping[str, Any], parents: Sequence[str]) -> str:
+        return canonical_hash({**said, "depends_on": list(parents)} | as_said(self))
 
 
 _FIXED = {
@@ -211,12 +218,18 @@ class TaskChanges(TaskSpec):
         refuse(found)
         return self
 
-    def said_columns(self, *, but: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """What was given, as stored columns; some may be left out."""
+    def said_columns(self, *, but: frozenset[str] = frozenset(), retries: bool = False) -> dict[str, Any]:
+        """What was given, as stored columns; some may be left out. Of a policy of retries that is there, only what is
+        said of it."""
         columns = self.columns()
         names = self.model_fields_set - but - {"retry"}
-        retry = {name: columns[name] for name in _RETRY_UNSAID} if "retry" in self.model_fields_set else {}
+        retry = self._retry(columns, is_there=retries) if "retry" in self.model_fields_set else {}
         return {name: columns[name] for name in names} | retry
+
+    def _retry(self, columns: Mapping[str, Any], *, is_there: bool) -> dict[str, Any]:
+        if self.retry is None or not is_there:
+            return {name: columns[name] for name in _RETRY_UNSAID}
+        return self.retry.columns(self.retry.model_fields_set)
 
 
 def _not_changed(name: str, *, is_all: bool) -> ValidationFailed:

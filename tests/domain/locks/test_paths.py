@@ -3,10 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from wcmatch import glob
 
 from mcp_server.domain.locks.expressions import WORTHWHILE_FROM, expression, meets
-from mcp_server.domain.locks.paths import is_glob, may_meet, normalised
+from mcp_server.domain.locks.model import AcquireLock, FindLocks, ReleaseLock
+from mcp_server.domain.locks.paths import is_glob, may_meet, normalised, why_not_told
 from tests.patience import within
 
 FLAGS = glob.GLOBSTAR | glob.DOTMATCH | glob.FORCEUNIX | glob.CASE
@@ -85,10 +87,36 @@ def test_a_normalised_name_is_its_own_normal_form_and_keeps_its_case(name: str):
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("./src/a", "src/a"), ("src//a/", "src/a"), ("a/./b", "a/b"), ("/a/", "/a"), ("./", "."), ("/", "/"), ("A", "A")],
+    [("./src/a", "src/a"), ("src//a/", "src/a"), ("a/./b", "a/b"), ("/a/", "/a"), ("./", "."), ("/", "/"), ("A", "A")]
+    + [("src\\a", "src/a"), (".\\src\\\\a", "src/a"), ("src/../src/a", "src/a"), ("src/b/../a", "src/a"), ("a/..", ".")]
+    + [("a/b/../../c", "c"), ("/a/../b", "/b"), ("a\\..\\b/*.py", "b/*.py"), ("a/..b/c..", "a/..b/c..")]
+    + [("../a", "../a"), ("a/../../b", "../b"), ("*/../a", "*/../a")],
 )
 def test_spellings_of_one_path_are_one_name(given: str, kept: str):
     assert normalised(given) == kept
+
+
+SPELLINGS = st.sampled_from(["", "./", "x/../", "y/z/../../", "./w/../", "x\\..\\", ".\\"])
+
+
+@given(NAMES, st.data())
+def test_a_path_through_other_folders_and_back_is_the_same_name(name: str, data: st.DataObject):
+    written = "/".join(f"{data.draw(SPELLINGS)}{part}" for part in name.split("/"))
+    assert normalised(written) == name and why_not_told(normalised(written)) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "a/../../b", "*/../a", "/..", "..", "a\\..\\..", "src/{a,b}.py", "{a,b/c}", "**/{x,y}/*"]
+)
+def test_a_name_of_which_nobody_can_tell_what_it_means_is_not_acquired_but_is_released_and_found(name: str):
+    with pytest.raises(ValidationError, match="is no name of a lock"):
+        AcquireLock(name=name)
+    assert ReleaseLock(name=name).name == FindLocks(name=name).name == normalised(name)
+
+
+@pytest.mark.parametrize("name", ["a..b", "{slug}/page", "a{", "}{,", "a,b", "{a},b", "..a/b"])
+def test_dots_and_braces_that_are_parts_of_a_name_are_taken(name: str):
+    assert AcquireLock(name=name).name == name
 
 
 def test_both_spellings_of_an_accent_are_one_name():

@@ -1,0 +1,114 @@
+"""Why something is no time, and the nearest that are some: a number that counts to another age, a day or a second that
+the calendar does not have, a time that clocks skip or show twice."""
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from mcp_server.kernel.counted_times import number_in, time_meant_by
+from mcp_server.kernel.moments import clock_doubt, distance_of, moment_like, shown_time
+
+_DISTANCE_SECONDS_MAX = 10 * 365 * 86_400
+"""A number up to so many is perhaps how long until then."""
+_COMPACT = {4: "%Y", 8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+"""Dates without anything between their figures, by how many these are."""
+_DAY = re.compile(r"(?P<month>\d{4}-(?:0[1-9]|1[0-2]))-(?P<day>\d\d)(?P<rest>\D.*)?")
+_SECOND_60 = re.compile(r"(?P<minute>(?:\d{4}-\d\d-\d\d.)?\d\d:\d\d):60(?P<rest>\D.*)?")
+_HOUR_24 = re.compile(r"(?P<day>\d{4}-\d\d-\d\d).24:00(?::00)?(?P<rest>\D.*)?")
+
+_POINT = re.compile(r"(?P<hour>\d{4}-\d\d-\d\d.\d\d)[.,](?P<rest>\d\d\D.*|\d\d)")
+
+
+class Amiss(NamedTuple):
+    """Why a value is no time, as what follows it in a sentence; times that would do, and such a distance from now."""
+
+    why: str
+    near: tuple[str, ...]
+    distance: str | None = None
+
+    def takes(self, name: str) -> str:
+        """What is accepted instead at an argument of this name, in words."""
+        distance = self.distance or distance_of(name)
+        return f"a time with its zone, such as {' or '.join(self.near)}, a day, now, or such as {distance}"
+
+
+def amiss(name: str, given: object) -> Amiss:
+    """What is wrong with a value at an argument of this name that takes a time; no word where that is not known."""
+    number = number_in(given)
+    if number is not None:
+        distance = _distance(name, number)
+        near = _in_figures(number) or moment_like(name, distance or given)
+        return Amiss(_counts_to(number), (near,), distance)
+    found = (why(given.strip()) for why in _WHYS) if isinstance(given, str) else ()
+    first = next((one for one in found if one is not None), Amiss("", (given if isinstance(given, str) else "",)))
+    return Amiss(first.why, tuple(moment_like(name, text) for text in first.near))
+
+
+def _counts_to(number: float) -> str:
+    at = time_meant_by(number)
+    return "" if at is None else f": as seconds since 1970 that is {shown_time(at)}"
+
+
+def _distance(name: str, number: float) -> str | None:
+    """How long a number may say that it is from now."""
+    return distance_of(name, f"{number:.12g} seconds") if 0 < number <= _DISTANCE_SECONDS_MAX else None
+
+
+def _in_figures(number: float) -> str | None:
+    """The time that a number is where it is a date in figures."""
+    with suppress(ValueError):
+        at = datetime.strptime(f"{number}", _COMPACT.get(len(f"{number}"), "-"))
+        return shown_time(at) if 1970 <= at.year < 2100 else None
+    return None
+
+
+def _no_such_day(text: str) -> Amiss | None:
+    found = _DAY.fullmatch(text)
+    with suppress(ValueError, OverflowError):
+        first = datetime.fromisoformat(f"{found['month']}-01") if found is not None else None
+        if found is None or first is None:
+            return None
+        last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        if not 1 <= int(found["day"]) <= last.day:
+            near = (last, last + timedelta(days=1))
+            return Amiss(f": {first:%B %Y} has {last.day} days", tuple(_on(day, found["rest"]) for day in near))
+    return None
+
+
+def _no_such_second(text: str) -> Amiss | None:
+    found = _SECOND_60.fullmatch(text)
+    return found and Amiss(": seconds go up to 59 here", (f"{found['minute']}:59{found['rest'] or ''}",))
+
+
+def _no_such_hour(text: str) -> Amiss | None:
+    found = _HOUR_24.fullmatch(text)
+    with suppress(ValueError, OverflowError):
+        if found is not None:
+            day = datetime.fromisoformat(found["day"]) + timedelta(days=1)
+            return Amiss(": hours go up to 23", (_on(day, f"T00:00{found['rest'] or ''}"),))
+    return None
+
+
+def _point_for_colon(text: str) -> Amiss | None:
+    found = _POINT.fullmatch(text)
+    return found and Amiss(": a point may only stand before parts of a second", (f"{found['hour']}:{found['rest']}",))
+
+
+def _on(day: datetime, rest: str | None) -> str:
+    return f"{day.date().isoformat()}{rest or ''}"
+
+
+def _clocks(text: str) -> Amiss | None:
+    found = clock_doubt(text)
+    return found and Amiss(*found)
+
+
+_WHYS: tuple[Callable[[str], Amiss | None], ...] = (
+    _no_such_day,
+    _no_such_second,
+    _no_such_hour,
+    _point_for_colon,
+    _clocks,
+)
