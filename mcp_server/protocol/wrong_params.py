@@ -9,6 +9,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 from pydantic import ValidationError
 
+from mcp_server.kernel.complaints import complaint
 from mcp_server.kernel.lines import quoted
 from mcp_server.protocol.wire import WireError, parse
 
@@ -43,7 +44,7 @@ def _with_arguments(ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext
 
 
 def _said(method: str, error: ValidationError) -> str:
-    wrong = error.errors(include_url=False, include_context=False)
+    wrong = error.errors(include_url=False)
     told = "; ".join(map(_told, wrong[:TOLD_MAX]))
     more = f"; and {len(wrong) - TOLD_MAX} more" if len(wrong) > TOLD_MAX else ""
     return f"Invalid request parameters of {quoted(method)}: {told}{more}."
@@ -54,4 +55,4 @@ def _told(wrong: Mapping[str, Any]) -> str:
     if wrong["type"] == "missing":
         return f"`{where}` is missing"
     came = _KINDS.get(type(wrong["input"]).__name__, "null")
-    return f"`{where}` is {came}: {wrong['msg'][:1].lower()}{wrong['msg'][1:]}"
+    return f"`{where}` is {came}: {complaint(wrong)}"

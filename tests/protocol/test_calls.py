@@ -27,6 +27,7 @@ from mcp_server.protocol.resource_reads import ResourceReads
 from mcp_server.protocol.server import assembled
 from mcp_server.protocol.task_handles import ApprovalQuestions, TaskHandles
 from mcp_server.protocol.tool_calls import ToolCalls
+from mcp_server.protocol.wrong_params import say_what_is_wrong
 from tests.world import on_file
 from tools import TOOLS, KnownTool
 from tools.spec import READ, Tool
@@ -421,4 +422,4 @@ async def test_spans_are_made_only_where_somebody_takes_them(
     if taken:
         monkeypatch.setitem(sys.modules, "opentelemetry.sdk", ModuleType("opentelemetry.sdk"))
     async with open_app(settings(tmp_path)) as app:
-        assert bool(app.server.middleware) is taken
+        assert app.server.middleware[-1] is say_what_is_wrong and (len(app.server.middleware) > 1) is taken

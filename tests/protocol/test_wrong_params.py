@@ -10,7 +10,11 @@ from tests.faults.test_stdio_ends import HELLO, META, line, piped
 
 ARGUMENTS = {"namespace": "n", "key": "k", "value": {"a": 1}}
 WRONG: tuple[tuple[str, Any, str], ...] = (
-    ("tools/call", {"name": "state_set", "arguments": [ARGUMENTS]}, "`arguments` is a list: input should be"),
+    (
+        "tools/call",
+        {"name": "state_set", "arguments": [ARGUMENTS]},
+        "`arguments` is a list: it takes a table of names and values",
+    ),
     ("tools/call", {"name": "state_set", "arguments": "no JSON"}, "`arguments` is text"),
     ("tools/call", {"name": "state_set", "arguments": "[1]"}, "`arguments` is text"),
     ("tools/call", {"name": "state_set", "arguments": 7}, "`arguments` is a number"),
@@ -39,4 +43,4 @@ def test_what_is_wrong_with_parameters_is_said_and_arguments_may_be_json_text(tm
         assert error["code"] == -32602 and method in error["message"] and said in error["message"], error
     assert answers[100]["result"]["structuredContent"]["document"]["version"] == 1
     if era == "legacy":
-        assert "`level` is text: input should be 'alert', 'critical', 'debug'" in answers[101]["error"]["message"]
+        assert "`level` is text: it takes 'alert', 'critical', 'debug'" in answers[101]["error"]["message"]
