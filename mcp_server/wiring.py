@@ -25,6 +25,7 @@ from mcp_server.protocol.offer import Offer
 
 if TYPE_CHECKING:
     from mcp_server.domain.approvals.model import ApprovalPolicy
+    from mcp_server.domain.approvals.rules import Rules
     from mcp_server.integrations.sendgrid import EventWebhook
     from mcp_server.protocol.bearers import Verifier
     from mcp_server.protocol.http import HttpOptions
@@ -55,7 +56,7 @@ def _of_what_is_declared(settings: Settings) -> "list[Callable[[Settings], objec
         return []
     from mcp_server.deploying import declared_targets, launchers, mirrors_account, programs
 
-    return [declared_targets, programs, launchers, mirrors_account, require_rules]
+    return [declared_targets, programs, launchers, mirrors_account, rules]
 
 
 def require_servable(settings: Settings) -> None:
@@ -111,8 +112,8 @@ async def verifiers(desk: Desk, settings: Settings) -> "tuple[Verifier, ...]":
     return (*issued_tokens(desk, settings), KeyBearers(desk, file))
 
 
-def require_rules(settings: Settings) -> None:
-    """Refuse rules that say nothing.
+def rules(settings: Settings) -> "Rules":
+    """Which calls wait for whom.
 
     Raises:
         ValidationFailed: a rule that makes no sense, or would never name a call.
@@ -120,8 +121,10 @@ def require_rules(settings: Settings) -> None:
     from mcp_server.deploying import approve_rules
     from mcp_server.protocol.guarding import require_sense
 
-    for number, rule in enumerate(approve_rules(settings).all, 1):
+    known = approve_rules(settings)
+    for number, rule in enumerate(known.all, 1):
         require_sense(number, rule)
+    return known
 
 
 def rules_in_force(settings: Settings) -> InForce:

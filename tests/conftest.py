@@ -55,7 +55,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure([*structlog.get_config()["processors"][:-1], PLAIN])
 
-pytest_plugins = ("tests.telling",)
+pytest_plugins = ("tests.halves", "tests.telling")
 _TEMPLATE = "datamcp_template"
 
 

@@ -66,7 +66,7 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     )
 
 
-_KEPT = "The provider here is file: it keeps mails on this machine, which status sent means, and nobody gets them."
+_KEPT = "Nobody gets mails here: the provider is file, which keeps them on this machine and calls that sent."
 
 
 def _say_sent(result: SentEmail) -> str:
@@ -171,7 +171,7 @@ TOOLS = (
     Tool(
         name="email_send",
         title="Send an email",
-        description="Queue an email; it goes out once, later with send_at; cancelling its task calls it off. Templates "
+        description="Queue an email, sent once, later with send_at; cancelling its task calls it off. Templates "
         "are documents in namespace email-templates: {subject, text, html, variables}.",
         toolset="communication",
         permission=Permission.EMAILS_SEND,

@@ -69,7 +69,7 @@ AGENT: Mapping[str, Fact] = {
 }
 EMAIL: Mapping[str, Fact] = {
     "send_at": lambda value: f"not before {iso(micros(value))}",
-    "reply_to": after("answers to"),
+    "reply_to": lambda value: f"{'answering' if value.startswith('email_') else 'answers to'} {named(value)}",
     "attachments": lambda value: f"with {' and '.join(named(one.name) for one in value)}",
 }
 MESSAGE: Mapping[str, Fact] = {

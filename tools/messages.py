@@ -56,8 +56,7 @@ TOOLS = (
     Tool(
         name="messages_send",
         title="Send a message",
-        description="Write to agents or people; they find it with messages_read. To answer all in a thread, give its "
-        "thread_id and no `to`.",
+        description="Write to agents or people; they find it with messages_read. thread_id without `to` answers all.",
         toolset="communication",
         permission=Permission.MESSAGES_SEND,
         hints=ADD,

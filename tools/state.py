@@ -128,7 +128,9 @@ def _say_history(result: HistoryResult) -> str:
     each = " `changed_paths` of each: what it changed." if written[0].changed_paths else ""
     first = written[-1].version or old
     more = f" from_version={first} compares from there." if first < old else ""
-    return f"{said} From version {old} to {new}: {counted(len(result.changes or ()), 'change')}.{each}{more}"
+    changes = counted(len(result.changes or ()), "change")
+    rest = "" if result.hint is None else f" {result.hint}"
+    return f"{said} From version {old} to {new}: {changes}.{rest}{each}{more}"
 
 
 def _more(written: Sequence[VersionView]) -> str:
@@ -238,8 +240,8 @@ TOOLS = (
     ),
     Tool(
         name="state_history",
-        title="See a document's versions",
-        description="Who changed or deleted a document, when and why; with both versions, or diff, what changed.",
+        title="See document versions",
+        description="Who changed or deleted a document, when, why; with both versions or diff, what.",
         toolset="state",
         permission=Permission.STATE_READ,
         hints=READ,

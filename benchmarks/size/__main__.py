@@ -14,14 +14,14 @@ import contextlib
 import tempfile
 import time
 import warnings
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import structlog
 from mcp.client import Client
 
 from benchmarks.size.asking import Ask, Taken, asks, milliseconds
-from benchmarks.size.filling import Sizes, age, enlarge, make_small
+from benchmarks.size.filling import Sizes, age, enlarge, make_small, tidy
 from mcp_server.app import open_app, open_desk
 from mcp_server.config import load_settings
 from mcp_server.domain.operating.statistics import update
@@ -64,7 +64,8 @@ async def prepare(urls: dict[str, str], sizes: Sizes, marks: Path) -> None:
         age(url)
         if name == "large":
             enlarge(url, sizes)
-            await settle(url)
+        await settle(url)
+        tidy(url)
         mark.touch()
         print(f"made the {name} database in {time.perf_counter() - started:.0f} s")
 
@@ -80,15 +81,16 @@ async def settle(url: str) -> None:
         await desk.context.database.write(update, origin)
 
 
-async def times(urls: dict[str, str], only: str, rounds: int) -> dict[str, list[Taken]]:
+async def times(urls: dict[str, str], only: str, rounds: int) -> AsyncGenerator[tuple[str, list[Taken]]]:
     """What each takes in the small database and in the large one."""
     async with contextlib.AsyncExitStack() as stack:
         each: list[dict[str, Ask]] = []
         for name in ("small", "large"):
             app = await stack.enter_async_context(open_app(load_settings(database=urls[name])))
             each.append(await asks(app, await stack.enter_async_context(Client(app.server))))
-        wanted = [name for name in each[0] if only in name]
-        return {name: await milliseconds([known[name] for known in each], rounds) for name in wanted}
+        for name in each[0]:
+            if only in name:
+                yield name, await milliseconds([known[name] for known in each], rounds)
 
 
 async def compare(engine: str, options: argparse.Namespace) -> None:
@@ -97,12 +99,17 @@ async def compare(engine: str, options: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with addresses(engine, folder) as urls:
         await prepare(urls, Sizes().scaled(options.scale), folder)
-        taken = await times(urls, options.only, options.rounds)
-    print(f"{engine:44} {'small ms':>9} {'large ms':>9} {'ratio':>6} {'least':>6}")
-    for name, (small, large) in taken.items():
-        ratio, least = large.median / small.median, large.least / small.least
-        over = " <<<" if least > AIM else ""
-        print(f"{name:44} {small.median:9.2f} {large.median:9.2f} {ratio:6.1f} {least:6.1f}{over}")
+        for url in urls.values():
+            await settle(url)
+        print(f"{engine:64} {'small ms':>9} {'large ms':>9} {'ratio':>6} {'least':>6}")
+        async with contextlib.aclosing(times(urls, options.only, options.rounds)) as each:
+            async for name, (small, large) in each:
+                ratio, least = large.median / small.median, large.least / small.least
+                over = " <<<" if least > AIM else ""
+                print(
+                    f"{name[:64]:64} {small.median:9.2f} {large.median:9.2f} {ratio:6.1f} {least:6.1f}{over}",
+                    flush=True,
+                )
 
 
 def main() -> None:

@@ -1,15 +1,19 @@
-"""What is asked: every list, resource, completion, empty claim and look of the timer."""
+"""Everything that is asked, and how long it takes: what stands in the table, the looks of the timer, of hooks and of
+probes, and a task from beginning to end."""
 
+import re
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from mcp.client import Client
 
+from benchmarks.size.table import COMPLETIONS, RESOURCES, TOOLS, WRITTEN
 from mcp_server.app import App
 from mcp_server.kernel.authority import SYSTEM
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.paging import encode_cursor
 from mcp_server.protocol.completions import complete
 
 Ask = Callable[[], Awaitable[Any]]
@@ -17,121 +21,93 @@ CALL = Call(SYSTEM, "benchmark")
 SECONDS_MAX = 6.0
 """After so long nothing is asked again."""
 
-TASKS: list[dict[str, Any]] = [
-    {},
-    *({"status": status} for status in ("pending", "queued", "running", "paused", "completed", "failed", "cancelled")),
-    {"status": "timed_out"},
-    {"ready": True},
-    {"ready": False},
-    {"blocked": True},
-    {"schedules": True},
-    {"include_system": True},
-    *({"agent_id": name} for name in ("painter", "rare", "idle")),
-    *({"kind": kind} for kind in ("build", "rare")),
-    *({"tag": tag} for tag in ("nightly", "rare", "none")),
-    {"kind": "rare", "status": "failed"},
-    *({"text": text} for text in ("old work", "under way", "nowhere")),
-]
-EVENTS: list[dict[str, Any]] = [
-    {},
-    {"newest_first": True},
-    *(
-        {"type": type_, "newest_first": newest}
-        for newest in (False, True)
-        for type_ in ("task.paused", "lock.released")
-    ),
-    {"type": "deployment.*"},
-    {"actor": "rare"},
-    {"actor": "rare", "newest_first": True},
-    {"actor": "user:nobody"},
-    {"correlation_id": "none"},
-    {"aggregate_id": "notes/page-0"},
-    {"since": "-1h"},
-    {"since": "1h", "newest_first": True},
-    {"until": "2020-01-01T00:00:00Z", "newest_first": True},
-]
-TOOLS: dict[str, list[dict[str, Any]]] = {
-    "tasks_find": TASKS,
-    "tasks_claim": [
-        {"agent_id": "idle"},
-        {"agent_id": "idle", "kinds": ["none"]},
-        {"agent_id": "idle", "max_tasks": 10},
-    ],
-    "agents_find": [
-        {},
-        {"agent_id": "painter"},
-        {"status": "idle"},
-        {"capability": "nothing"},
-        {"tag": "night"},
-        {"for_task": "$queued"},
-    ],
-    "state_find": [
-        {},
-        {"namespace": "notes"},
-        {"prefix": "page-1"},
-        {"prefix": "zz"},
-        {"tag": "page"},
-        {"tag": "rare"},
-        {"deleted": True},
-        {"text": "xxx"},
-        {"text": "nowhere"},
-    ],
-    "state_get": [{"namespace": "notes", "key": "page-0"}],
-    "state_history": [{"namespace": "notes", "key": "page-0", "diff": True}],
-    "locks_find": [{}, {"prefix": "src/2"}, {"agent_id": "painter"}, {"agent_id": "rare"}],
-    "events_read": EVENTS,
-    "messages_read": [
-        {"agent_id": "painter", "unread_only": False},
-        {"agent_id": "idle"},
-        {"agent_id": "rare", "sent": True},
-        {"agent_id": "painter", "unacknowledged": True},
-        {"agent_id": "painter", "text": "unread"},
-        {"agent_id": "painter", "text": "message"},
-        {"agent_id": "rare", "text": "nowhere"},
-    ],
-    "email_find": [{}, {"status": "sent"}, {"status": "failed"}, {"to": "rare@example.org"}, {"template": "none"}],
-    "approvals_find": [{}, {"status": "pending"}, {"status": "rejected"}, {"approver": "rare@example.org"}],
-    "deployments_find": [{}, {"name": "site-1"}, {"status": "live"}, {"environment": "test"}, {"target": "none"}],
-    "tasks_wait": [{"task_id": "$queued", "wait_seconds": 0}],
-}
-RESOURCES = ("ops://health", "ops://tasks", "ops://agents", "ops://events", "ops://locks", "ops://state/notes/page-0")
-COMPLETIONS: list[tuple[str, str, dict[str, str]]] = [
-    *(("task_id", typed, {}) for typed in ("", "task_", "task_z", "nothing")),
-    ("kind", "", {}),
-    ("kind", "ra", {}),
-    ("agent_id", "p", {}),
-    ("capability", "", {}),
-    ("namespace", "", {}),
-    ("namespace", "not", {}),
-    ("key", "page-1", {"namespace": "notes"}),
-    ("key", "zz", {"namespace": "notes"}),
-    ("approval_id", "", {}),
-    ("email_id", "zz", {}),
-    ("deployment_id", "", {}),
-]
-
 
 async def asks(app: App, client: Client) -> dict[str, Ask]:
-    """Everything that is asked, by what it is called."""
-    queued = (await client.call_tool("tasks_find", {"kind": "build", "status": "queued"})).structured_content or {}
-    some_id = queued["tasks"][0]["id"]
-    found: dict[str, Ask] = {}
+    """Everything that is asked, by what it is called; what is written comes last."""
+    ids = await _ids(app, client)
+    found: dict[str, Ask] = {"resources/list": lambda: client.list_resources(cache_mode="bypass")}
     for tool, several in TOOLS.items():
         for arguments in several:
-            said = ", ".join(f"{name}={value}" for name, value in arguments.items())
-            filled = {name: some_id if value == "$queued" else value for name, value in arguments.items()}
-            found[f"{tool} {said}".rstrip()] = _tool(client, tool, filled)
+            found[_named(tool, arguments)] = _tool(client, tool, _filled(arguments, ids))
     for uri in RESOURCES:
-        found[uri] = _resource(client, uri)
+        found[uri] = _resource(client, _filled(uri, ids))
     for argument, typed, known in COMPLETIONS:
         found[f"complete {argument} {typed!r}"] = _completion(app, argument, typed, known)
-    return found | _behind(app)
+    written = {_named("write:", {tool: said}): _tool(client, tool, _filled(said, ids)) for tool, said in WRITTEN}
+    return found | _behind(app, ids["$away"]) | written | {"write: create, claim, report, finish": _cycle(client)}
+
+
+async def _ids(app: App, client: Client) -> dict[str, Any]:
+    """What stands in the table's place of ids."""
+
+    async def first(tool: str, listed: str, **arguments: Any) -> Any:
+        result = await client.call_tool(tool, {"limit": 1, **arguments})
+        assert not result.is_error, (tool, arguments, result.content)
+        content: dict[str, Any] = result.structured_content or {}
+        return content[listed][0]
+
+    async def letter(agent: str) -> Any:
+        return await first("messages_read", "messages", agent_id=agent, unread_only=False)
+
+    tasks = {
+        "$queued": {"kind": "build", "status": "queued"},
+        "$whole": {"kind": "task"},
+        "$parent": {"text": "parent", "status": "queued"},
+        "$done": {"kind": "rare", "status": "completed"},
+    }
+    ids = {name: (await first("tasks_find", "tasks", **asked))["id"] for name, asked in tasks.items()}
+    done = await app.desk.context.database.fetch_one("task_by_id", id=ids["$done"])
+    assert done is not None
+    return ids | {
+        "$oldest": encode_cursor([done["created_at"], done["id"]]),
+        "$event": (await first("events_read", "events", newest_first=True))["seq"],
+        "$thread": (await letter("away"))["thread_id"],
+        "$small_thread": (await letter("painter"))["thread_id"],
+        "$away": (await first("agents_find", "agents", name="away"))["id"],
+        "$email": (await first("email_find", "emails", to="rare@example.org"))["id"],
+        "$approval": (await first("approvals_find", "approvals", approver="rare@example.org"))["id"],
+        "$deployment": (await first("deployments_find", "deployments", name="site-1"))["id"],
+    }
+
+
+def _named(tool: str, arguments: Mapping[str, Any]) -> str:
+    said = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    return f"{tool} {said}".rstrip()
+
+
+def _filled(said: Any, ids: Mapping[str, Any]) -> Any:
+    """Arguments with ids in them."""
+    if isinstance(said, str):
+        return ids[said] if said in ids else re.sub(r"\$\w+", lambda found: str(ids[found[0]]), said)
+    if isinstance(said, Mapping):
+        return {name: _filled(value, ids) for name, value in cast("Mapping[str, Any]", said).items()}
+    return [_filled(one, ids) for one in cast("list[Any]", said)] if isinstance(said, list) else said
 
 
 def _tool(client: Client, tool: str, arguments: dict[str, Any]) -> Ask:
     async def ask() -> None:
         result = await client.call_tool(tool, arguments)
         assert not result.is_error, (tool, arguments, result.content)
+
+    return ask
+
+
+def _cycle(client: Client) -> Ask:
+    """A task that is made, and done at once."""
+
+    async def call(tool: str, **arguments: Any) -> Any:
+        result = await client.call_tool(tool, arguments)
+        assert not result.is_error, (tool, arguments, result.content)
+        return result.structured_content or {}
+
+    first = {"title": "New", "kind": "build", "priority": "urgent", "required_capabilities": ["python"]}
+
+    async def ask() -> None:
+        await call("tasks_create", tasks=[first])
+        claims = (await call("tasks_claim", agent_id="rare", kinds=["build"]))["claims"]
+        held = {"task_id": claims[0]["task"]["id"], "lease_token": claims[0]["lease_token"]}
+        await call("tasks_report", **held, progress={"percent": 50})
+        await call("tasks_finish", **held, outcome="completed", result={"ok": True})
 
     return ask
 
@@ -150,7 +126,7 @@ def _completion(app: App, argument: str, typed: str, known: dict[str, str]) -> A
     return ask
 
 
-def _behind(app: App) -> dict[str, Ask]:
+def _behind(app: App, away: str) -> dict[str, Ask]:
     """What no caller asks: the timer, the chores, the looks of hooks."""
     desk, fetch_all = app.desk, app.desk.context.database.fetch_all
 
@@ -164,6 +140,8 @@ def _behind(app: App) -> dict[str, Ask]:
             await fetch_all(righting.rows, now=now, ahead=now + 60_000_000)
 
     return {
+        "/health": lambda: desk.tasks.counts(CALL),
+        "/health: log_held_back": desk.log_held_back,
         "timer: next_due": desk.housekeeping.next_due,
         "timer: settle": desk.housekeeping.settle,
         "chores: wanted": chores,
@@ -171,7 +149,13 @@ def _behind(app: App) -> dict[str, Ask]:
         "system worker: ready": lambda: fetch_all("system_ready", kinds='["system.email.file"]'),
         "autoscaler: ready_by_queue": lambda: fetch_all("ready_by_queue", at_most=100),
         "hook: work_glance": lambda: fetch_all("work_glance", agent_id="agent_x", skills='["nothing"]', limit=5),
-        "hook: inbox_count": lambda: fetch_all("inbox_count", party="user:nobody"),
+        "hook: leases_glance": lambda: fetch_all("leases_glance", agent_id="agent_x", limit=5),
+        "hook: inbox_glance": lambda: fetch_all("inbox_glance", party=away, limit=5),
+        "hook: inbox_count": lambda: fetch_all("inbox_count", party=away),
+        "hook: approvals_glance": lambda: fetch_all(
+            "approvals_glance", party="user:local", oldest=0, since=2**62, limit=5
+        ),
+        "hook: approvals_glance_people": lambda: fetch_all("approvals_glance_people", limit=100),
         "hook: approvals_glance_open": lambda: fetch_all("approvals_glance_open", limit=5),
     }
 

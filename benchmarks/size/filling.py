@@ -32,7 +32,10 @@ class Sizes:
     documents: int = 50_000
     events: int = 1_000_000
     others: int = 20_000
-    """Messages, mails, questions, plus kinds and agents that came and went."""
+    """Messages, in threads of their own and in one, mails and questions; parts of one task, tasks that failed; versions
+    of one document; plus kinds that came and went."""
+    waiting: int = 4_000
+    """For one task."""
     deployments: int = 2_000
     locks: int = 2_000
 
@@ -62,6 +65,7 @@ async def _agents(call: Call) -> None:
     for name in ("painter", "rare"):
         await call("agents_register", name=name, capabilities=can, max_concurrent_tasks=1000, tags=["night"])
     await call("agents_register", name="idle", capabilities=[{"name": "nothing"}])
+    await call("agents_register", name="away", capabilities=[{"name": "nothing"}])
     for number in range(20):
         await call("agents_register", name=f"other-{number}", capabilities=can)
 
@@ -81,6 +85,8 @@ async def _tasks(call: Call) -> None:
     await _worked(call, "rare", 3, done, kind="rare", tags=["rare"])
     await _worked(call, "rare", 3, lost, kind="build")
     await _worked(call, "painter", 40, done, kind="build", tags=["nightly"], input={"branch": "main"})
+    (whole,) = (await call("tasks_create", tasks=[{"title": "Whole", "run_at": "2100-01-01T00:00:00Z"}]))["tasks"]
+    await _worked(call, "painter", 3, done, title="Part", kind="part", parent_id=whole["id"])
     await call("tasks_create", tasks=[{"title": "Under way", "kind": "build", **needs}] * 3)
     await call("tasks_claim", agent_id="painter", max_tasks=3, lease_seconds=86_400)
     (parent,) = (await call("tasks_create", tasks=[{"title": "Parent", "kind": "build", **needs}]))["tasks"]
@@ -103,6 +109,8 @@ async def _documents(call: Call) -> None:
         tags = ["rare"] if number == 0 else ["page"]
         await call("state_set", namespace="notes", key=f"page-{number}", value={"text": "x" * 200}, tags=tags)
     await call("state_patch", namespace="notes", key="page-0", merge_patch={"more": 1})
+    for number in range(3):
+        await call("state_set", namespace="notes", key="long", value={"number": number})
     await call("state_set", namespace="notes", key="gone", value=1)
     await call("state_set", namespace="notes", key="gone", delete=True)
 
@@ -116,6 +124,7 @@ async def _people(call: Call) -> None:
     await call("approvals_request", title="Rare", action="do it", approvers=["rare@example.org"])
     await call("messages_read", agent_id="painter", limit=100)
     await call("messages_send", to=["painter"], body="Unread", as_agent="rare", ack_within_seconds=86_400)
+    await call("messages_send", to=["away"], body="In a long thread", as_agent="rare")
 
 
 async def _others(call: Call) -> None:
@@ -144,10 +153,14 @@ def _id(kind: str) -> str:
 
 
 _DONE = "title = 'Old work' AND kind = 'build' AND status = 'completed'"
+_FAILED = "title = 'Old work' AND status = 'failed'"
+_PAINTER = "(SELECT id FROM agents WHERE name = 'painter')"
 _READY = "title = 'Ready' AND status = 'queued'"
 _OLD = "folded LIKE 'old work%'"
 _N = "CAST(n.i AS TEXT)"
-_PAGE = f"'docs-' || CAST(n.i % 100 AS TEXT) || '/page-' || {_N}"
+_SPACE = "CASE WHEN n.i % 2 = 0 THEN 'notes' ELSE 'docs-' || CAST(n.i % 200 AS TEXT) END"
+_KEY = f"'page-0' || {_N}"
+_PAGE = f"{_SPACE} || '/' || {_KEY}"
 _AT = {"created_at": "t.created_at + n.i * 10", "updated_at": "t.updated_at + n.i * 10"}
 
 
@@ -166,6 +179,10 @@ def _work(sizes: Sizes) -> list[Copies]:
         Copies("texts", _OLD, sizes.archived, _text("task_a", "archived_tasks")),
         Copies("texts", _OLD, sizes.finished - sizes.archived, _text("task", "tasks")),
         Copies("texts", "folded LIKE 'ready%'", sizes.queued, _text("task_q", "tasks")),
+        Copies("tasks", "title = 'Part'", sizes.others, {"id": _id("task_t"), **later}),
+        Copies("tasks", _FAILED, sizes.others, {"id": _id("task_f"), "finished_by": _PAINTER, **later}),
+        Copies("tasks", "title = 'Waiting' AND waits_on > 0", sizes.waiting, {"id": _id("task_w"), **_AT}),
+        Copies("dependencies", "TRUE", sizes.waiting, {"task_id": _id("task_w")}),
     ]
 
 
@@ -183,27 +200,41 @@ def _log(sizes: Sizes) -> list[Copies]:
 
 
 def _pages(sizes: Sizes) -> list[Copies]:
-    changed = {"id": _PAGE, "namespace": "'docs-' || CAST(n.i % 100 AS TEXT)", "key": f"'page-' || {_N}", **_AT}
+    changed = {"id": _PAGE, "namespace": _SPACE, "key": _KEY, **_AT}
     return [
         Copies("documents", "key = 'page-1'", sizes.documents, changed),
         Copies("document_versions", "document_id = 'notes/page-1'", sizes.documents, {"document_id": _PAGE}),
         Copies("texts", "about = 'notes/page-1'", sizes.documents, {"about": _PAGE}),
+        Copies("document_versions", "document_id = 'notes/long' AND version = 3", sizes.others, {"version": "3 + n.i"}),
     ]
 
 
 def _letters(sizes: Sizes) -> list[Copies]:
-    message = "body = 'Message 1'"
     sent = {"id": _id("msg"), "thread_id": _id("thread"), "created_at": _AT["created_at"]}
+    more = {"id": _id("msg_l"), "place": "100 + n.i", "created_at": _AT["created_at"]}
     mail = {"id": _id("email"), "message_id": _id("mail"), "task_id": _id("task_m"), "status": "'sent'", **_AT}
-    delivered = f"message_id = (SELECT id FROM messages WHERE {message} ORDER BY created_at LIMIT 1)"
+    written = {"about": _id("email"), "at": "t.at + n.i * 10"}
     return [
-        Copies("messages", message, sizes.others, sent),
-        Copies(
-            "texts", f"about = (SELECT id FROM messages WHERE {message} LIMIT 1)", sizes.others, {"about": _id("msg")}
-        ),
-        Copies("deliveries", delivered, sizes.others, {"message_id": _id("msg"), "place": "1000 + n.i"}),
+        *_messages("Message 1", "msg", sent, sizes.others),
+        *_messages("In a long thread", "msg_l", more, sizes.others),
         Copies("emails", "subject = 'Mail 1'", sizes.others, mail),
+        Copies("texts", f"about = {_first('emails', 'subject', 'Mail 1')}", sizes.others, written),
     ]
+
+
+def _messages(body: str, kind: str, changed: dict[str, str], count: int) -> list[Copies]:
+    """A message with its delivery and its text."""
+    first = _first("messages", "body", body)
+    got = {"message_id": _id(kind), "place": "1000 + n.i"}
+    return [
+        Copies("messages", f"body = '{body}'", count, changed),
+        Copies("texts", f"about = {first}", count, {"about": _id(kind), "at": "t.at + n.i * 10"}),
+        Copies("deliveries", f"message_id = {first}", count, got),
+    ]
+
+
+def _first(table: str, column: str, value: str) -> str:
+    return f"(SELECT id FROM {table} WHERE {column} = '{value}' ORDER BY created_at LIMIT 1)"
 
 
 def _more(sizes: Sizes) -> list[Copies]:
@@ -218,6 +249,10 @@ def _more(sizes: Sizes) -> list[Copies]:
     ]
 
 
+_NEWEST = (
+    "UPDATE documents SET version = (SELECT MAX(version) FROM document_versions WHERE document_id = 'notes/long') "
+    "WHERE id = 'notes/long'"
+)
 _COUNTED = {
     "sqlite": "(WITH RECURSIVE c (i) AS (SELECT {first} UNION SELECT i + 1 FROM c WHERE i < {last}) SELECT i FROM c)",
     "postgres": "generate_series({first}, {last})",
@@ -255,7 +290,13 @@ def _postgres(url: str, sizes: Sizes) -> None:
     with _connected(url) as connection:
         connection.execute("SET synchronous_commit = off")
         _repeat(connection, sizes, "postgres")
-        connection.execute("VACUUM ANALYZE")  # as autovacuum does after so many rows
+
+
+def tidy(url: str) -> None:
+    """Do as autovacuum does after so many rows: an index of what is new still holds what no longer is. Blocks."""
+    if not url.startswith("sqlite:"):
+        with _connected(url) as connection:
+            connection.execute("VACUUM ANALYZE")
 
 
 def _connected(url: str) -> Any:
@@ -272,6 +313,7 @@ def _repeat(connection: Any, sizes: Sizes, engine: str) -> None:
             connection.execute(_statement(copies, _columns(connection, copies.table), engine, first))
             connection.execute("COMMIT")
             connection.execute("BEGIN")
+    connection.execute(_NEWEST)
     connection.execute("COMMIT")
 
 

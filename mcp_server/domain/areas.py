@@ -1,5 +1,5 @@
 """The areas of the domain, in the order in which people see them. A new capability is one line here, and then
-`python scripts/areas.py`."""
+`python scripts/known.py`."""
 
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +26,7 @@ NAMES = (
     "search",
 )
 KNOWN = Path(__file__).with_name("known.jsonl")
-"""What is known of each before it is loaded. Made of their records by `python scripts/areas.py`."""
+"""What is known of each before it is loaded. Made of their records by `python scripts/known.py`."""
 
 
 def load(name: str) -> Area:
@@ -38,8 +38,8 @@ AREAS = Areas(known=Known.read(KNOWN.read_text("utf-8")), load=load)
 
 
 def load_whole(name: str) -> None:
-    """Load an area's record and its use cases, which is nearly all of its code."""
-    AREAS.area(name)
+    """Load an area's record and its use cases, which is nearly all of its code, and what does its part with it."""
+    AREAS.load_with_hearers(name)
     import_module(f"mcp_server.domain.{name}.service")
 
 

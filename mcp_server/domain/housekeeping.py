@@ -1,5 +1,6 @@
 """What the areas leave to be done from time to time: what time alone makes due, and the server's chores."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -94,6 +95,7 @@ class Housekeeping:
 
     async def _righted_some(self, righting: Righting, rows: Sequence[Row]) -> list[Stuck]:
         write, origin = self._context.database.write, self._context.origin(SYSTEM_CALL)
+        await self._load(righting.rows)
         try:
             return await write(settle_each, origin, righting, rows)
         except HalfDone as error:
@@ -124,7 +126,14 @@ class Housekeeping:
             raise next(iter(held_up.values()))
         return bool(self._resting)
 
+    async def _load(self, statement: str) -> None:
+        """Load the area whose rows these are before it has a transaction, for which everybody else waits."""
+        area = self._areas.unloaded(statement)
+        if area is not None:
+            await asyncio.to_thread(self._areas.load_with_hearers, area)
+
     async def _sweep(self, sweep: Sweep) -> None:
+        await self._load(sweep.due)
         resting = self._resting.passed_over(sweep.due, self._context.clock())
         for one in await self._settled(sweep, resting):
             self._resting.failed(sweep.due, one, self._context.clock())

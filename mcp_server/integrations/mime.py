@@ -49,6 +49,9 @@ def _built(mail: Mail) -> EmailMessage:
         _write(built, "Cc", mailboxes(mail.cc))
     if mail.reply_to:
         _write(built, "Reply-To", mailbox(mail.reply_to))
+    if mail.answers:
+        _write(built, "In-Reply-To", mail.answers)
+        _write(built, "References", mail.answers)
     _write(built, "Subject", unstructured(mail.subject))
     _write(built, "Auto-Submitted", "auto-generated")
     _add_content(built, mail)

@@ -147,7 +147,7 @@ def _body(mail: Mail, wanted: frozenset[str]) -> dict[str, Any]:
         "from": _person(mail.sender),
         "subject": literal(mail.subject),
         "content": [{"type": kind, "value": value} for kind, value in content if value],
-        "headers": {"Message-ID": mail.message_id},
+        "headers": {"Message-ID": mail.message_id} | _thread(mail),
         "custom_args": {"email_id": mail.id},
     }
     if mail.reply_to:
@@ -163,6 +163,10 @@ def _body(mail: Mail, wanted: frozenset[str]) -> dict[str, Any]:
             for a in mail.attachments
         ]
     return body
+
+
+def _thread(mail: Mail) -> dict[str, str]:
+    return dict.fromkeys(("In-Reply-To", "References"), mail.answers) if mail.answers else {}
 
 
 def _person(text: str) -> dict[str, str]:

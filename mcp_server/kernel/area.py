@@ -3,6 +3,7 @@ them is derived in `kernel/areas.py`."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ from mcp_server.kernel.handling import Handler
 from mcp_server.kernel.privacy import Private
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.store import Heard, ReadAhead, Transaction
+from mcp_server.kernel.store import Heard, Hook, ReadAhead, Transaction
 from mcp_server.kernel.telling import Telling, whole
 
 if TYPE_CHECKING:
@@ -267,6 +268,14 @@ class Area:
     def sql(self) -> str:
         """The area's named statements."""
         return sql_of(self.name)
+
+
+def hooks_of(area: str) -> list[str]:
+    """The names of the hooks of which the area of this name tells."""
+    if not (_DOMAIN / area / "hooks.py").exists():
+        return []
+    module = import_module(f"mcp_server.domain.{area}.hooks")
+    return [one.name for one in vars(module).values() if isinstance(one, Hook)]
 
 
 def sql_of(area: str) -> str:

@@ -23,6 +23,7 @@ from mcp_server.kernel.area import (
     Sweep,
     SystemKind,
     Table,
+    hooks_of,
     sql_of,
 )
 from mcp_server.kernel.authority import Permission
@@ -48,6 +49,7 @@ class Known(NamedTuple):
         has: the parts of its record in which something stands.
         aggregates: the types of its aggregates.
         hears: the names of the hooks that it listens to.
+        tells: the names of its own hooks.
         sweeps: their data.
         rightings: their data.
         kinds: their data.
@@ -58,6 +60,7 @@ class Known(NamedTuple):
     has: Sequence[str]
     aggregates: Sequence[str]
     hears: Sequence[str]
+    tells: Sequence[str]
     sweeps: Sequence[Data]
     rightings: Sequence[Data]
     kinds: Sequence[Data]
@@ -71,6 +74,7 @@ class Known(NamedTuple):
             [one.name for one in fields(area) if one.name not in ("name", "toolset") and getattr(area, one.name)],
             [one.type for one in area.aggregates],
             [one.hook.name for one in area.hears],
+            hooks_of(area.name),
             *(
                 [data_of(one, _BY_NAME) for one in part]
                 for part in (area.sweeps, area.rightings, area.kinds, area.chores)
@@ -149,6 +153,29 @@ class Areas:
         if found is None:  # two threads may both come here: modules are loaded once
             found = self._loaded[name] = self._load(name)
         return found
+
+    def load_with_hearers(self, name: str) -> None:
+        """Load an area, and those that do their part where it tells of something: that they do in its transactions, for
+        which everybody else waits."""
+        found, left = {name}, [name]
+        while left:
+            tells = set(self._known[left.pop()].tells)
+            hearing = {one.name for one in self._known.values() if tells & set(one.hears)} - found
+            found |= hearing
+            left += hearing
+        for one in self._known:
+            if one in found:
+                self.area(one)
+
+    def unloaded(self, statement: str) -> str | None:
+        """The area whose rows a sweep or a righting finds by this statement, unless it is loaded."""
+        name = self._finding[statement]
+        return None if name in self._loaded else name
+
+    @cached_property
+    def _finding(self) -> dict[str, str]:
+        each = ((one.name, part) for one in self._known.values() for part in (*one.sweeps, *one.rightings))
+        return {statement: name for name, part in each for statement in (part.get("due"), part["rows"]) if statement}
 
     @cached_property
     def all(self) -> tuple[Area, ...]:

@@ -45,6 +45,11 @@ class Query:
     filters: tuple[str, ...] = ()
     parameters: tuple[tuple[str, Any], ...] = ()
 
+    @property
+    def listed(self) -> str:
+        """What is listed, by which its cursors are told from others': the first word of the statement."""
+        return self.statement.partition("_")[0]
+
     def where(self, filter_name: str, **parameters: Any) -> "Query":
         """Narrow by a named filter, unless one of its values is None."""
         if any(value is None for value in parameters.values()):
@@ -96,7 +101,7 @@ async def fetch_page(
         rows.sort(key=itemgetter(*key), reverse=not rising)
     if len(rows) <= limit:
         return Page(rows, None, None)
-    cursor = encode_cursor([rows[limit - 1][column] for column in key])
+    cursor = encode_cursor(query.listed, [rows[limit - 1][column] for column in key])
     return Page(rows[:limit], cursor, await _left_over(database, wanted, limit))
 
 
@@ -113,20 +118,20 @@ async def _left_over(database: Database, wanted: Sequence[Query], limit: int) ->
     return max(total - limit, 1)
 
 
-def encode_cursor(parts: list[Any]) -> str:
-    """Values as opaque text."""
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+def encode_cursor(listed: str, parts: list[Any]) -> str:
+    """Values as opaque text, which says what is listed: other lists may hold values of the same types."""
+    return base64.urlsafe_b64encode(json.dumps([listed, *parts]).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, types: tuple[type, ...]) -> list[Any]:
+def decode_cursor(listed: str, cursor: str, types: tuple[type, ...]) -> list[Any]:
     """The values behind an opaque cursor.
 
     Raises:
         ValidationFailed: not a cursor of this list.
     """
     try:
-        parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if len(parts) == len(types) and all(map(isinstance, parts, types)):
+        kind, *parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if kind == listed and len(parts) == len(types) and all(map(isinstance, parts, types)):
             return parts
     except (binascii.Error, ValueError, TypeError):
         pass

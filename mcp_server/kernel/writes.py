@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, NamedTuple, NoReturn, Protocol, TypeVar
@@ -23,6 +24,11 @@ C = TypeVar("C")
 D = TypeVar("D")
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+LEFT_BEHIND: ContextVar[dict[str, Any] | None] = ContextVar("left_behind", default=None)
+"""What the changes that were prepared before for the same transaction will have made of what was read, by its id; None
+where a change is prepared by itself. Without it, a second change of one thing would rest on what the first changed."""
 
 
 class Moved(Exception):
@@ -185,7 +191,8 @@ async def write_together(
     """
 
     async def prepare() -> list[Any]:
-        return [await _prepared(one) for one in changes]
+        with _one_after_the_other():
+            return [await _prepared(one) for one in changes]
 
     async def land(prepared: list[Any]) -> tuple[T, list[Any]]:
         return await context.write(call, _together, frame, _Applying(call, context, changes, prepared))
@@ -209,10 +216,21 @@ async def require_possible(call: Call, context: Context, changes: Sequence[Chang
     """
     with contextlib.suppress(Undone, Moved):
         prepared: list[Any] = []
-        for one in changes:
-            with one.named():
-                prepared.append(await one.write.prepare(one.call, one.command))
+        with _one_after_the_other():
+            for one in changes:
+                with one.named():
+                    prepared.append(await one.write.prepare(one.call, one.command))
         await _tried(partial(context.write, call, _undone), _Applying(call, context, changes, prepared))
+
+
+@contextlib.contextmanager
+def _one_after_the_other() -> Generator[None]:
+    """Changes are prepared inside that are applied in one transaction: each notes what it leaves for those after it."""
+    token = LEFT_BEHIND.set({})
+    try:
+        yield
+    finally:
+        LEFT_BEHIND.reset(token)
 
 
 class Undone(Exception):

@@ -11,8 +11,12 @@ from typing import Any, Literal, NamedTuple
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
 
 from mcp_server.kernel.call import Ask, Question, Told
+from mcp_server.kernel.errors import ValidationFailed
+from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.lines import quoted
 from mcp_server.protocol.seam import RequestContext
 
 KEY = "decision"
@@ -88,4 +92,17 @@ async def _elicit(ctx: RequestContext, dialog: Dialog) -> Told | None:
             answer = await session.elicit_form(shown["message"], shown["requestedSchema"], about)
     except MCPError:
         return None  # it said it can, and then could not
+    except ValidationError as error:
+        raise _no_answer(error) from None
     return Told(dialog.mode, answer.action, answer.content)
+
+
+def _no_answer(error: ValidationError) -> ValidationFailed:
+    """What a client sent in place of its user's answer."""
+    wrong = error.errors(include_url=False, include_context=False)[0]
+    where, came = ".".join(map(str, wrong["loc"][:1])), quoted(dump_json(wrong["input"]), 80)
+    return ValidationFailed(
+        f"The client's answer to the question cannot be read: its {where or 'result'} is {came}. Nothing was decided.",
+        next="A client answers {action: accept, decline or cancel, content: an object with what was asked for}. Call "
+        "again to have it ask once more.",
+    )

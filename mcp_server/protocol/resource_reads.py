@@ -53,7 +53,7 @@ class ResourceReads:
             return types.ListResourcesResult(resources=plain, next_cursor=_cursor(listed, 0))
 
         async def page(call: Call) -> types.ListResourcesResult:
-            name, inner = decode_cursor(cursor, (str, str))
+            name, inner = decode_cursor("resources", cursor, (str, str))
             names = [resource.name for resource in listed]
             if name not in names:
                 raise ValidationFailed(f"{quoted(cursor[:80])} is not a cursor of this list.")
@@ -61,7 +61,7 @@ class ResourceReads:
             resource = listed[number]
             assert resource.entries is not None, "only those that have entries are listed"
             entries, more = await resource.entries(self._desk, call, inner or None)
-            following = _cursor(listed, number + 1) if more is None else encode_cursor([name, more])
+            following = _cursor(listed, number + 1) if more is None else encode_cursor("resources", [name, more])
             return types.ListResourcesResult(
                 resources=[_listed(resource, entry) for entry in entries], next_cursor=following
             )
@@ -217,7 +217,7 @@ def _listed(resource: Resource, entry: Entry) -> types.Resource:
 
 def _cursor(listed: list[Resource], number: int) -> str | None:
     """The cursor to the first page of one of the templates that are listed; None after the last."""
-    return encode_cursor([listed[number].name, ""]) if number < len(listed) else None
+    return encode_cursor("resources", [listed[number].name, ""]) if number < len(listed) else None
 
 
 def _marked(resource: Resource, content: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from mcp_server.protocol.task_handles import (
     UpdateParams,
 )
 from mcp_server.protocol.tool_calls import ToolCalls
+from mcp_server.protocol.wrong_params import say_what_is_wrong
 
 
 class DeskServer(Server[Any]):
@@ -88,6 +89,7 @@ def assembled(
     )
     if not is_traced():
         server.middleware.clear()
+    server.middleware.append(say_what_is_wrong)
     server.add_request_handler("tools/list", types.PaginatedRequestParams, tools.list_tools)
     server.add_request_handler("tools/call", types.CallToolRequestParams, tools.call)
     if "skills/list" in offer.methods:

@@ -24,16 +24,15 @@ import anyio.lowlevel
 import mcp_types as types
 from anyio.abc import TaskGroup
 from mcp.server.lowlevel import Server
-from mcp.shared.message import SessionMessage
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import INVALID_REQUEST
 
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.protocol.opening import CHANNEL, DISCOVER, Opening, no_discovery
 from mcp_server.protocol.stdout import Output
-from mcp_server.protocol.wire import METHOD_NOT_FOUND, WireError, is_id, request_id, rpc_message
+from mcp_server.protocol.wire import METHOD_NOT_FOUND, WireError, request_id, rpc_message
 
 LISTEN = "subscriptions/listen"
-CANCELLED = "notifications/cancelled"
 INITIALIZED = "notifications/initialized"
 CHANNEL_MESSAGE = f"notifications/{CHANNEL}"
 READ_BYTES = 1 << 16
@@ -61,7 +60,8 @@ async def serve_stdio(
     end_waits: Callable[[], None],
     channel: Channel | None = None,
 ) -> None:
-    """Serve one client until stdin ends, and what came before is answered; or until `stop` is set.
+    """Serve one client until stdin ends, and what came before is answered; until nobody reads stdout, when nothing
+    more is taken, and what waits is cancelled; or until `stop` is set.
 
     Args:
         server: for both eras.
@@ -81,6 +81,7 @@ async def serve_stdio(
                 group.cancel_scope.cancel()
 
             group.start_soon(stopper)
+            group.start_soon(connection.end_when_unread)
             options = server.create_initialization_options(experimental_capabilities=experimental)
             await server.run(connection, connection, options)
             group.cancel_scope.cancel()
@@ -107,6 +108,10 @@ class Input:
         looked_at = select.poll()
         looked_at.register(self._descriptor, select.POLLHUP)
         return any(found & select.POLLHUP for _, found in looked_at.poll(0))
+
+    def end(self) -> None:
+        """Let who waits for the next line go on: nothing more is to be taken."""
+        self._chunks.put_nowait(b"")
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Each line that holds something. One that is too long is cut, which makes it longer than any other may be."""
@@ -230,7 +235,7 @@ class _Connection:
         """The next message that can be taken.
 
         Raises:
-            anyio.EndOfStream: stdin has ended, and what came before is answered.
+            anyio.EndOfStream: stdin has ended, and what came before is answered; or nobody reads the answers.
         """
         async for line in self._lines:
             if not await self._reads():
@@ -242,9 +247,9 @@ class _Connection:
                 self._group.start_soon(self._refuse, error)
                 await anyio.lowlevel.checkpoint()  # else a chunk of such lines is refused at once
                 continue
-            self._expect(message)
-            return SessionMessage(message)
-        self._end_waits()
+            return SessionMessage(message, self._expect(message))
+        if not self._output.broken.is_set():
+            self._end_waits()
         await self._finish()
         raise anyio.EndOfStream
 
@@ -257,20 +262,28 @@ class _Connection:
         if not self.is_open:
             raise anyio.ClosedResourceError
         message = item.message
-        if not self._was_answered(message):
-            line = message.model_dump_json(by_alias=True, exclude_unset=True)
-            await self._output.write(line.encode() + b"\n")
-        if isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) and message.id is not None:
-            self._settle(message.id)
+        try:
+            if not self._was_answered(message):
+                line = message.model_dump_json(by_alias=True, exclude_unset=True)
+                await self._output.write(line.encode() + b"\n")
+        finally:
+            if isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) and message.id is not None:
+                self._settle(message.id)
+
+    async def end_when_unread(self) -> None:
+        """Take nothing more once nobody reads the answers, whatever waits or is asked by then."""
+        await self._output.broken.wait()
+        self._answered.set()
+        self._input.end()
 
     async def _reads(self) -> bool:
-        """Wait while too much is unread; False once the client has ended its input, and reads nothing."""
+        """Wait while too much is unread; False once the client has ended its input and reads nothing, or is gone."""
         while self._output.is_stuck and self._unanswered.total() >= UNANSWERED_MAX:
             written = self._output.written
             await self._output.moves(STUCK_SECONDS)
             if self._output.written == written and self._input.has_ended():
                 return False
-        return True
+        return not self._output.broken.is_set()
 
     def _message_of(self, line: bytes) -> types.JSONRPCMessage:
         message = message_of(line)
@@ -302,15 +315,19 @@ class _Connection:
                 del open_ones[request]
         self._answered.set()
 
-    def _expect(self, message: types.JSONRPCMessage) -> None:
-        if isinstance(message, types.JSONRPCRequest):
-            (self._streams if message.method == LISTEN else self._unanswered)[message.id] += 1
-        elif isinstance(message, types.JSONRPCNotification) and message.method == CANCELLED:
-            given = (message.params or {}).get("requestId")
-            if is_id(given):
-                self._settle(given)
-        elif isinstance(message, types.JSONRPCNotification) and message.method == INITIALIZED:
+    def _expect(self, message: types.JSONRPCMessage) -> ServerMessageMetadata | None:
+        """Note what comes of a message. A request ends with its answer; or without one, of which the SDK tells who
+        gave it this: only it knows which request a cancel names, whose id it takes for another's of its value."""
+        if isinstance(message, types.JSONRPCNotification) and message.method == INITIALIZED:
             self._begin_channel()
+        if not isinstance(message, types.JSONRPCRequest):
+            return None
+        (self._streams if message.method == LISTEN else self._unanswered)[message.id] += 1
+
+        async def settle() -> None:
+            self._settle(message.id)
+
+        return ServerMessageMetadata(on_request_unanswered=settle)
 
     def _was_answered(self, message: types.JSONRPCMessage) -> bool:
         """Whether the opening answered it; its id may be used again."""
@@ -324,7 +341,7 @@ class _Connection:
         """Wait for the answers that are still out, as long as they come and are read."""
         loop = asyncio.get_running_loop()
         written, since = self._output.written, loop.time()
-        while self._unanswered or self._streams:
+        while (self._unanswered or self._streams) and not self._output.broken.is_set():
             self._answered.clear()
             with anyio.move_on_after(STUCK_SECONDS):
                 await self._answered.wait()

@@ -6,6 +6,7 @@ import queue
 import select
 import sys
 import threading
+from contextlib import suppress
 
 import anyio
 
@@ -26,6 +27,10 @@ class Output:
         self._free.set()
         self.written = 0
         """How many lines the client's end has taken."""
+        self.broken = asyncio.Event()
+        """Set once nobody reads any more; what is written from then on is dropped."""
+        with suppress(OSError, NotImplementedError):  # a file, whose reader cannot go; Windows, where a write fails
+            self._loop.add_reader(descriptor, self._look)
         threading.Thread(target=self._run, name="stdout-writer", daemon=True).start()
 
     @property
@@ -42,9 +47,10 @@ class Output:
         """Write a line, once those before it are written. Whoever is cancelled meanwhile has still written it."""
         async with self._one_at_a_time:
             await self._free.wait()
+            if self.broken.is_set():
+                return
             if len(line) <= PIPE_BUF and self._is_writable():
-                _write_all(self._descriptor, line)
-                self.written += 1
+                self._taken(_is_written(self._descriptor, line))
             else:
                 self._free.clear()
                 self._lines.put(line)
@@ -52,24 +58,42 @@ class Output:
 
     def _run(self) -> None:
         while True:
-            _write_all(self._descriptor, self._lines.get())
+            is_written = _is_written(self._descriptor, self._lines.get())
             try:
-                self._loop.call_soon_threadsafe(self._taken)
+                self._loop.call_soon_threadsafe(self._taken, is_written)
             except RuntimeError:  # the loop has ended
                 return
 
-    def _taken(self) -> None:
-        self.written += 1
+    def _taken(self, is_written: bool) -> None:
+        self.written += is_written
         self._free.set()
+        if not is_written:
+            self._break()
+
+    def _look(self) -> None:
+        """The system tells of a reader that went as it tells of something to read. A terminal may have that, too."""
+        looked_at = select.poll()
+        looked_at.register(self._descriptor, 0)
+        if looked_at.poll(0):
+            self._break()
+        else:
+            self._loop.remove_reader(self._descriptor)
+
+    def _break(self) -> None:
+        self.broken.set()
+        with suppress(NotImplementedError):
+            self._loop.remove_reader(self._descriptor)
 
     def _is_writable(self) -> bool:
         return sys.platform != "win32" and bool(select.select([], [self._descriptor], [], 0)[1])
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _is_written(descriptor: int, data: bytes) -> bool:
+    """Write all of it; False where the client has gone."""
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(descriptor, view) :]
-        except OSError:  # the client has gone; stdin will end too
-            return
+        except OSError:
+            return False
+    return True

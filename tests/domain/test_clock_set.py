@@ -175,6 +175,16 @@ async def test_nothing_old_is_cleared_away_by_a_clock_that_was_just_set_ahead(wo
     assert await world.desk.system.ready(CHORES) == set(CHORES)
 
 
+async def test_locks_are_looked_at_only_where_the_log_tells_of_a_clock_that_was_ahead(world: World):
+    """Each that is held would be looked up in the log at every start, in the writer."""
+    await world.desk.locks.acquire(world.call, AcquireLock(name="src/a", ttl_seconds=3600))
+    looked_at = {"now": world.clock.now, "ahead": world.clock.now + JUMP_MIN}
+    assert await rows(world, "lock_holds_live", **looked_at) == []
+    world.clock.set(60)
+    await world.task()
+    assert [row["name"] for row in await rows(world, "lock_holds_live", **looked_at)] == ["src/a"]
+
+
 def test_time_that_passes_and_a_machine_that_sleeps_are_no_jump():
     clock = Clock()
     watch = ClockWatch(clock, clock.steady)

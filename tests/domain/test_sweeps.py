@@ -148,6 +148,9 @@ class _Some:
     def __init__(self, sweeps: tuple[Sweep, ...]) -> None:
         self.sweeps = sweeps
 
+    def unloaded(self, statement: str) -> None:
+        del statement
+
 
 def only(change: Any) -> Any:
     return _Some(tuple(change(sweep) for sweep in AREAS.sweeps))

@@ -19,6 +19,7 @@ def url(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue(f"{request.param}_url")
 
 
+@pytest.mark.slow
 async def test_two_server_processes_on_one_database_see_each_others_writes(url: str):
     async with server(url) as one, server(url) as two:
         await one.call("state_set", namespace="n", key="k", value={"from": "one"})

@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def line(**members: Any) -> bytes:
     return json.dumps({"jsonrpc": "2.0"} | members).encode() + b"\n"
 
 
-def call(number: int, tool: str, era: str = "legacy", **arguments: Any) -> bytes:
+def call(number: int | str, tool: str, era: str = "legacy", **arguments: Any) -> bytes:
     more = {"_meta": META} if era == "auto" else {}
     return line(id=number, method="tools/call", params={"name": tool, "arguments": arguments} | more)
 
@@ -135,6 +136,66 @@ def test_what_waits_when_stdin_ends_is_answered_with_what_there_is(tmp_path: Pat
     assert answer["id"] == 2 and answer["result"]["structuredContent"]["claims"] == []
 
 
+@pytest.mark.parametrize("era", ["auto", "legacy"])
+def test_a_request_is_settled_by_its_end_however_its_cancel_writes_its_id(tmp_path: Path, era: str):
+    named = {1001: "1001", "1002": 1002, 1003: 1003, 1004: " 1004", 5: "05", "six": "six", "07": 7}
+    waits = {"wait_seconds": 50, "types": ["call.ended"]}
+    asked = b"".join(call(one, "events_read", era, **waits) for one in named)
+    cancels = b"".join(line(method="notifications/cancelled", params={"requestId": two}) for two in named.values())
+    with server(tmp_path) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write((HELLO if era == "legacy" else b"") + asked + call(0, "agents_find", era))
+        process.stdin.flush()
+        while json.loads(process.stdout.readline()).get("id") != 0:
+            pass
+        process.stdin.write(cancels)
+        process.stdin.close()
+        with within(5):  # two seconds on an idle machine
+            assert process.wait(60) == 0
+        assert not {json.loads(answer).get("id") for answer in process.stdout} & named.keys()
+
+
+@pytest.mark.parametrize(
+    "ends", [os.pipe, pytest.param(lambda: tuple(one.detach() for one in socket.socketpair()), marks=pytest.mark.slow)]
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="there only a write tells of a reader that went")
+def test_a_server_whose_answers_nobody_reads_takes_nothing_more_and_ends(tmp_path: Path, ends: Any):
+    reads, writes = ends()
+    arguments = ["--database", f"sqlite:///{tmp_path / 'x.db'}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mcp_server", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=writes,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writes)
+    assert process.stdin is not None
+    try:
+        waits = [
+            call(n, tool, agent_id="a", wait_seconds=50) for n, tool in enumerate(("tasks_claim", "messages_read"))
+        ]
+        process.stdin.write(HELLO + call(6, "agents_register", name="a") + b"".join(waits) + call(7, "agents_find"))
+        process.stdin.flush()
+        told = b""
+        while b'"id":7' not in told:
+            told += os.read(reads, 1 << 16)
+        os.close(reads)
+        piped(
+            tmp_path,
+            HELLO + call(1, "tasks_create", tasks=[{"title": "t"}]) + call(2, "messages_send", to="a", body="b"),
+        )
+        with within(5):  # two seconds on an idle machine; its stdin is open all the while
+            assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    found = piped(tmp_path, HELLO + call(1, "tasks_find") + call(2, "messages_read", agent_id="a"))
+    assert found[1]["result"]["structuredContent"]["tasks"][0]["status"] == "queued"
+    assert len(found[2]["result"]["structuredContent"]["messages"]) == 1
+
+
 def unread(process: subprocess.Popen[bytes], count: int) -> None:
     """A client that has said hello, asks much and reads nothing any more: the pipe to the server fills up, too."""
     assert process.stdin is not None and process.stdout is not None
@@ -169,7 +230,7 @@ def test_a_client_that_does_not_read_is_slowed_down_instead_of_buffered(tmp_path
             assert process.wait(60) == 0
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow), "EOF"])
+@pytest.mark.parametrize("how", ["SIGTERM", *(pytest.param(how, marks=pytest.mark.slow) for how in ("SIGINT", "EOF"))])
 def test_a_server_whose_client_reads_nothing_ends_within_two_seconds(tmp_path: Path, how: str):
     with server(tmp_path) as process:
         unread(process, 2_000)

@@ -90,6 +90,13 @@ async def test_a_mail_arrives_whole_and_bcc_is_in_no_header():
     assert parts["application/json"].get_content() in ("{}", b"{}")
 
 
+async def test_a_mail_that_answers_another_stands_in_its_thread_and_names_no_address_for_answers():
+    with smtp_server() as (mailbox, port):
+        await send(port, mail(answers="<email_0@example.org>"), ["ann@example.org"])
+    message = mailbox.mails[0].message
+    assert message["In-Reply-To"] == message["References"] == "<email_0@example.org>" and message["Reply-To"] is None
+
+
 async def test_international_addresses_go_as_ascii_domains_or_with_smtputf8():
     one = mail(to=["Zoë <zoe@bücher.example>"])
     other = mail(2, to=["zoë@bücher.example"])

@@ -1,5 +1,8 @@
 """What is known of areas before they are loaded, and when they are."""
 
+import os
+import subprocess
+import sys
 import threading
 from operator import itemgetter
 from typing import Any
@@ -133,3 +136,18 @@ def test_functions_that_are_called_by_their_names_are_those_of_the_records():
 def test_no_two_hooks_have_one_name():
     hooks = {heard.hook for area in AREAS.all for heard in area.hears}
     assert len({hook.name for hook in hooks}) == len(hooks)
+
+
+def test_what_does_its_part_in_an_areas_transactions_is_loaded_with_it_before_them():
+    script = (
+        "import sys\n"
+        "from mcp_server.domain.areas import AREAS, load_whole\n"
+        "load_whole('tasks')\n"
+        "heard = [hook for one in AREAS._known.values() if one.name == 'tasks' for hook in one.tells]\n"
+        "hear = [one.name for one in AREAS._known.values() if set(heard) & set(one.hears)]\n"
+        "assert len(hear) >= 4 and all(f'mcp_server.domain.{name}.area' in sys.modules for name in hear), hear\n"
+        "assert 'mcp_server.domain.locks.area' not in sys.modules\n"
+        "assert AREAS.unloaded('due.tasks') is None and AREAS.unloaded('due.lock_holds') == 'locks'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr

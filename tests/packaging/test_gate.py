@@ -30,3 +30,9 @@ def test_a_stage_that_cannot_be_started_fails_the_gate(check: ModuleType):
     with check.beside([check.Stage("no such program", ["/nowhere/program"]), check.Stage("after it", [])], passed):
         pass
     assert passed == [False, False]
+
+
+def test_no_half_of_a_test_is_left_out_by_every_stage_of_ci(check: ModuleType):
+    assert check.once_on(slow=True, has_newer=False) == ""
+    assert (check.once_on(slow=True, has_newer=True), check.SPARED_ON_NEWER) == ("postgres", "sqlite")
+    assert check.once_on(slow=False, has_newer=False) == "postgres"

@@ -5,6 +5,7 @@ in full all the same could not be read otherwise, however small the tables of a 
 """
 
 import asyncio
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import closing
@@ -27,7 +28,16 @@ LARGE = {
 NARROWED = {
     "tasks_find": (
         *("", "task_not_system", "task_schedules", "task_blocked", "task_leased", "task_named", "task_finished"),
-        *("task_kind", "task_parent", "task_after", "task_text", "task_text_indexed", "task_text_among"),
+        *(
+            "task_assignee",
+            "task_finisher",
+            "task_kind",
+            "task_parent",
+            "task_after",
+            "task_text",
+            "task_text_indexed",
+            "task_text_among",
+        ),
         *(f"task_status_{status}" for status in ("pending", "queued", "running", "paused")),
         *(f"task_status_{status}" for status in ("completed", "failed", "cancelled", "timed_out")),
     ),
@@ -38,13 +48,13 @@ NARROWED = {
     "state_tagged": ("", "document_tagged_after", "document_text", "document_text_indexed"),
     "events_after": ("aggregate", "since", "until", "correlation"),
     "events_before": ("aggregate", "since", "until", "correlation"),
-    "events_after_types": ("", "since"),
-    "events_before_actors": ("", "until"),
+    "events_after_types": ("", "since", "actors_beside"),
+    "events_before_actors": ("", "until", "types_beside"),
     "emails_find": (
         *("email_status", "email_template", "email_after"),
         *("email_text", "email_text_indexed", "email_text_among"),
     ),
-    "approvals_find": ("approval_status", "approval_task", "approval_after"),
+    "approvals_find": ("approval_status", "approval_answered", "approval_task", "approval_after"),
     "approvals_put_to": ("", "approval_status", "approval_task", "approval_put_to_after"),
     "messages_found": ("message_text", "message_text_indexed", "message_text_among", "sent_before", "inbox_thread"),
     "inbox": ("inbox_unread", "inbox_thread", "of_importance"),
@@ -205,3 +215,47 @@ def test_a_list_of_one_status_is_read_from_that_statuss_own_index(tmp_path: Path
             sql = known["tasks_find"].replace("{{filters}}", known[f"filter.task_status_{status}"])
             plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", {"limit": 1}))
             assert index in plan, (status, plan)
+
+
+LED_BY = {
+    "task_kind": "tasks_kinds",
+    "task_parent": "tasks_parent",
+    "task_named": "tasks_named",
+    "task_finished": "tasks_finishers",
+    "task_schedules": "tasks_schedules",
+    "task_status_failed": "tasks_ended",
+    "task_status_completed": "tasks_ended",
+    "task_status_queued": "tasks_queued",
+    "task_status_pending": "tasks_pending",
+    "task_blocked": "tasks_blocked",
+}
+BESIDE = ("status", "blocked", "schedules", "parent", "kind", "system_kind", "tag", "agent")
+
+
+def test_a_list_that_several_things_narrow_is_read_by_the_one_that_was_chosen(tmp_path: Path):
+    """Whatever the engine takes for rarer. What is blocked is a part of what is pending, with an index of its own."""
+    on_file(tmp_path / "x.db")
+    known = statements("sqlite", AREAS.sql)
+    with closing(SqliteFile(tmp_path / "x.db").connect()) as connection:
+        for (first, index), beside in itertools.product(LED_BY.items(), BESIDE):
+            filters = f"{known[f'filter.{first}']}\n{known[f'filter.task_{beside}_beside']}"
+            sql = known["tasks_find"].replace("{{filters}}", filters)
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values(sql, r"(?<![:\w]):([a-z_0-9]+)")).fetchall()
+            (read,) = [row[3] for row in plan if row[3].split()[1] == "tasks"]
+            assert index in read or "tasks_blocked" in read, (first, beside, read)
+
+
+@pytest.mark.parametrize("is_counted", [False, True])
+def test_what_is_unread_of_an_inbox_is_found_and_counted_without_what_was_read(tmp_path: Path, is_counted: bool):
+    on_file(tmp_path / "x.db")
+    known = statements("sqlite", AREAS.sql)
+    with closing(SqliteFile(tmp_path / "x.db").connect()) as connection:
+        if is_counted:  # as where the table was counted before its index was made
+            connection.execute("ANALYZE")
+            connection.execute("INSERT INTO sqlite_stat1 VALUES ('deliveries', 'deliveries_inbox', '20000 400 1')")
+            connection.execute("ANALYZE sqlite_schema")
+        for name in ("inbox_unread", "inbox_any_unread", "inbox_unread_ids", "inbox_unread_known", "inbox_count"):
+            asked = values(known[name], r"(?<![:\w]):([a-z_0-9]+)")
+            steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {known[name]}", asked)]
+            assert "INDEX deliveries_unread (party=? AND read_at=?)" in steps[0], (name, steps)
+    assert "COVERING" in steps[0], "the last is a count"

@@ -1,6 +1,7 @@
 """What can go wrong with a file: each failure gives one clear error and damages nothing."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
@@ -285,6 +286,77 @@ async def test_nothing_is_acknowledged_once_the_files_are_removed_or_replaced(
         path.with_name("gone").rename(path)
         assert await database.write(note, "c") == "c"
         assert await noted(database) == ["a", "c"]
+    finally:
+        await database.close()
+
+
+def elsewhere(path: Path, *statements: str) -> None:
+    """What another program does with the file: closing it in this process would give away the locks on it."""
+    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)"
+    code += "; [c.execute(one).fetchall() for one in sys.argv[2:]]"
+    subprocess.run([sys.executable, "-c", code, str(path), *statements], check=True, env=dict(os.environ))
+
+
+def emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"x" * 3000)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "damage", "in_the_midst"),
+    [
+        *[("", how, when) for how in (emptied, cut) for when in (False, True)],
+        *[("-wal", how, when) for how in (emptied, overwritten) for when in (False, True)],
+        ("-wal", cut, False),
+    ],
+)
+async def test_nothing_is_acknowledged_once_a_file_is_cut_off_or_its_log_overwritten_in_place(
+    sqlite_url: str, suffix: str, damage: Any, in_the_midst: bool
+):
+    path = Path(f"{path_of(sqlite_url)}{suffix}")
+    database = await Database.open(sqlite_url, WITH_NOTES)
+
+    def damaging(tx: Any, name: str) -> str:
+        if in_the_midst:
+            damage(path)
+        return note(tx, name)
+
+    try:
+        for number in range(3):
+            await database.write(note, f"a{number}")
+        if not suffix:
+            elsewhere(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+            await database.write(note, "b")
+        if not in_the_midst:
+            damage(path)
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="cut off or overwritten|is damaged"):
+                await database.write(damaging, "c")
+    finally:
+        with contextlib.suppress(Unavailable):
+            await database.close()
+
+
+async def test_logs_that_sqlite_folds_in_and_files_that_it_makes_shorter_are_whole(sqlite_url: str):
+    database, path = await Database.open(sqlite_url, WITH_NOTES), path_of(sqlite_url)
+    folds = [f"PRAGMA wal_checkpoint({how})" for how in ("PASSIVE", "RESTART", "TRUNCATE")]
+    try:
+        for number, said in enumerate([*[[fold] for fold in folds], ["DELETE FROM events", "VACUUM", folds[-1]]]):
+            for size in (1, 300_000):
+                await database.write(note, f"{number}" + "x" * size)
+            before = path.stat().st_size
+            elsewhere(path, *said)
+            await database.write(note, "after")
+        assert path.stat().st_size < before
+        assert await noted(database) == ["after"]
     finally:
         await database.close()
 

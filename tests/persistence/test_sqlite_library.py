@@ -106,11 +106,12 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     return url
 
 
+@pytest.mark.slow
 @needs_an_unsafe_one
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(arguments, id=arguments[0], marks=[] if arguments[0] == "inbox" else pytest.mark.slow)
+        pytest.param(arguments, id=arguments[0])
         for arguments in [
             ("inbox",),
             ("serve",),

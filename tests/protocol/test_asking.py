@@ -1,6 +1,7 @@
 """Approvals through a client that asks its user, in both eras: a model supplies no answer."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +18,8 @@ from mcp_server.domain.approvals.seals import Seals
 from mcp_server.domain.approvals.voting import Voter
 from mcp_server.kernel.times import SECOND
 from mcp_server.runtime.system_worker import SystemWorker
+from tests.faults.test_stdio_ends import INITIALIZE, line, server
+from tests.faults.test_stdio_ends import call as one_call
 from tests.protocol.tasks_client import ask
 from tests.protocol.test_calls import call, refused, settings
 
@@ -291,3 +294,38 @@ async def test_what_is_shown_is_the_servers_words_first_and_the_askers_fenced(tm
         assert len(theirs) == 2 and all(line.startswith("> ") for line in theirs)
         assert theirs[1].startswith(">   | Asked by user:boss.")
         assert not {"\x1b", "\u202e", "\u2028"} & set(shown)
+
+
+def test_an_answer_of_the_client_that_is_none_is_told_and_decides_nothing(tmp_path: Path):
+    can_ask = INITIALIZE | {"capabilities": {"elicitation": {}}}
+    wrong: dict[str, tuple[dict[str, Any], str]] = {
+        "a list": ({"action": "accept", "content": []}, "content is"),
+        "a text": ({"action": "accept", "content": "yes"}, "content is"),
+        "in depth": ({"action": "accept", "content": {"approve": {"a": 1}}}, "content is"),
+        "no word": ({"action": "maybe"}, "action is"),
+        "nothing": ({}, "action is"),
+    }
+    with server(tmp_path) as process:
+        assert process.stdin is not None and process.stdout is not None
+
+        def say(text: bytes) -> dict[str, Any]:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(text)
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        say(line(id=0, method="initialize", params=can_ask))
+        process.stdin.write(line(method="notifications/initialized"))
+        question = {"title": "t", "action": "a", "approvers": ["local"]}
+        made = say(one_call(1, "approvals_request", **question))["result"]["structuredContent"]["approval"]["id"]
+        for what, (answer, said) in wrong.items():
+            asked = say(one_call(what, "approvals_decide", approval_id=made))
+            assert asked["method"] == "elicitation/create"
+            told = say(line(id=asked["id"], result=answer))
+            error = told["result"]["structuredContent"]["error"]
+            assert error["code"] == "validation" and said in error["message"], (what, error)
+            assert "Nothing was decided" in error["message"]
+        found = say(one_call(2, "approvals_find", approval_id=made))["result"]["structuredContent"]
+        process.stdin.close()
+        assert process.wait(60) == 0
+    assert found["approval"]["status"] == "pending"

@@ -59,7 +59,8 @@ async def test_a_client_that_is_gone_leaves_the_line_for_a_lock(sqlite_url: str,
         assert "lock" in await call(client, "locks_acquire", name="a", owner="next")
 
 
-@pytest.mark.parametrize("era", ["auto", pytest.param("legacy", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("era", ["auto", "legacy"])
 async def test_a_client_that_is_gone_takes_no_task_any_more(sqlite_url: str, era: str):
     async with http_server(sqlite_url) as (base, _), Client(f"{base}/mcp") as client:
         agent = (await call(client, "agents_register", name="worker"))["agent"]["id"]

@@ -12,7 +12,7 @@ from tests.protocol.test_calls import settings
 from tests.protocol.test_hostile_arguments import opened
 
 pytestmark = pytest.mark.anyio
-KEPT = "The provider here is file: it keeps mails on this machine, which status sent means, and nobody gets them."
+KEPT = "Nobody gets mails here: the provider is file, which keeps them on this machine and calls that sent."
 MAIL = {"to": "ann@example.org", "subject": "s", "text": "t"}
 
 

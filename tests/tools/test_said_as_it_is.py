@@ -43,7 +43,7 @@ async def test_a_mail_that_stays_here_is_said_to_stay_here_once(tmp_path: Path):
         await told(client, "tasks_wait", task_id=sent["email"]["task_id"], wait_seconds=20)
         for arguments in ({}, {"email_id": sent["email"]["id"]}):
             text, _ = await told(client, "email_find", **arguments)
-            assert (text.count("nobody gets them"), text.count("sends nothing")) == (1, 0), text
+            assert (text.count("Nobody gets mails here"), text.count("sends nothing")) == (1, 0), text
 
 
 async def test_a_refused_change_of_a_mails_task_names_the_call_that_goes_with_sending_it_anew(tmp_path: Path):

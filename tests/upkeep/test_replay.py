@@ -233,7 +233,13 @@ async def test_any_history_is_rebuilt_from_its_events(url: str, seed: int):
     assert done.events > 50 and done.rows > 20
 
 
-@pytest.mark.parametrize("seed", [10, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(11, 18))])
+LONG = [(engine, seed) for seed in range(10, 18) for engine in ("sqlite", "postgres")]
+"""The first of these lives is tried at once, the others with the slow tests."""
+
+
+@pytest.mark.parametrize(
+    ("url", "seed"), [LONG[0], *(pytest.param(*life, marks=pytest.mark.slow) for life in LONG[1:])], indirect=["url"]
+)
 async def test_a_history_thinned_out_at_any_time_is_rebuilt_from_what_is_left(url: str, seed: int):
     async with open_world(url) as world:
         life, dropped = RandomLife(world, seed, thins=True), 0

@@ -81,7 +81,7 @@ class AgentService:
         if command.status is not None:
             query = query.where(f"agent_{command.status}")
         if command.cursor is not None:
-            (name,) = decode_cursor(command.cursor, (str,))
+            (name,) = decode_cursor(query.listed, command.cursor, (str,))
             query = query.where("agent_after", agent_after=name)
         page = await fetch_page(self._database, query, command.limit, ("name",))
         return Listed([await self._with_metrics(agent_view(row)) for row in page.rows], page.next_cursor, page.omitted)

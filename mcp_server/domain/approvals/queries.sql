@@ -19,9 +19,12 @@ SELECT count(*) AS n FROM (SELECT 1 FROM approvals WHERE TRUE {{filters}} LIMIT 
 -- name: filter.approval_status
 AND status = :approval_status
 
--- Answered by more than a yes: the row keeps `approved`.
+-- Answered by more than a yes: the row keeps `approved`. Questions that take more are few, and have their own index.
 -- name: filter.approval_answered
-AND status = 'approved' AND (choices IS NOT NULL OR free_text = 1)
+AND status || '' = 'approved' AND (choices IS NOT NULL OR free_text = 1)
+
+-- name: filter.approval_put_to_beside
+AND id = (SELECT asked_id FROM approvers WHERE approver = :approver AND asked_at = created_at AND asked_id = id)
 
 -- name: approvals_put_to
 SELECT approvals.* FROM approvers CROSS JOIN approvals ON approvals.id = asked_id

@@ -14,6 +14,7 @@ from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval,
 from mcp_server.domain.approvals.fitting import expected_versions, overtaken
 from mcp_server.domain.approvals.handed import handed_over, open_of
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened, said_again
+from mcp_server.domain.approvals.listing import listed
 from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, key_of, no_approval
 from mcp_server.domain.approvals.people import is_mailbox, no_decider, nobody_yet, person_key, stands_for_the_user
 from mcp_server.domain.approvals.principals import realm_of
@@ -39,10 +40,9 @@ from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Composed, Composing, warned
 from mcp_server.kernel.errors import AtCapacity, Busy, Conflict, LeaseLost, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
-from mcp_server.kernel.paging import Listed, Query, decode_cursor, fetch_page
+from mcp_server.kernel.paging import Listed, Query, fetch_page
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
-from mcp_server.kernel.searching import lower_ascii
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
@@ -184,20 +184,7 @@ class ApprovalService:
     async def find(self, call: Call, command: FindApprovals) -> Listed[ApprovalView]:
         """Approvals, newest first, without their details; of an approver, those that it is named in or answered."""
         call.actor.require(Permission.APPROVALS_READ)
-        query, after = Query("approvals_find"), "approval_after"
-        if command.approver:
-            query = Query(
-                "approvals_put_to", parameters=(("approver", lower_ascii(command.approver.removeprefix("user:"))),)
-            )
-            after = "approval_put_to_after"
-        query = seen_by(call, query, (OWN_QUESTIONS,)).where("approval_task", approval_task=command.task_id)
-        if command.status == "answered":
-            query = query.where("approval_answered")
-        else:
-            query = query.where("approval_status", approval_status=command.status)
-        if command.cursor is not None:
-            at, after_id = decode_cursor(command.cursor, (int, str))
-            query = query.where(after, after_at=at, after_id=after_id)
+        query = seen_by(call, listed(command), (OWN_QUESTIONS,))
         page = await fetch_page(self._database, query, command.limit, ("created_at", "id"))
         return Listed([await self._viewed(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
 

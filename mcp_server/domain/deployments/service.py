@@ -123,7 +123,7 @@ class DeploymentService:
             .where("deployment_status", deployment_status=command.status)
         )
         if command.cursor is not None:
-            name, environment = decode_cursor(command.cursor, (str, str))
+            name, environment = decode_cursor(query.listed, command.cursor, (str, str))
             query = query.where("deployment_after", after_name=name, after_environment=environment)
         page = await fetch_page(self._database, query, command.limit, ("name", "environment"))
         return Listed([deployment_view(row) for row in page.rows], page.next_cursor, page.omitted)

@@ -15,6 +15,7 @@ from mcp_server.domain.email import transactions
 from mcp_server.domain.email.attachments import Attachment
 from mcp_server.domain.email.model import Email, Outcome, outcomes_for
 from mcp_server.domain.email.service import EmailService
+from mcp_server.domain.email.threads import answered
 from mcp_server.domain.email.transport import LateWords, Mail, Mailer, Report, Unbuildable
 from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.call import SYSTEM_CALL
@@ -149,7 +150,8 @@ class EmailDelivery:
             to=json.loads(email.recipients),
             cc=json.loads(email.cc),
             bcc=json.loads(email.bcc),
-            reply_to=email.reply_to,
+            reply_to=None if answered(email.reply_to) else email.reply_to,
+            answers=email.reply_to if answered(email.reply_to) else None,
             subject=email.subject,
             text=text,
             html=html,

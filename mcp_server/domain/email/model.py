@@ -12,8 +12,15 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.domain.email.attachments import Attachment, AttachmentSpec
+from mcp_server.domain.email.threads import ReplyTo
 from mcp_server.domain.state.model import Key as DocumentKey
-from mcp_server.kernel.addresses import EmailAddress, ascii_domain, kept_address, parse_address, plain_address
+from mcp_server.kernel.addresses import (
+    EmailAddress,
+    ascii_domain,
+    kept_address,
+    parse_address,
+    plain_address,
+)
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound, ValidationFailed
@@ -65,6 +72,10 @@ class EmailSpec(Frozen):
             ("schedule", "cron", "recurring"),
             "a mail goes once; a task with a schedule has an agent send one at each of its times",
         ),
+        **dict.fromkeys(
+            ("in_reply_to", "references", "thread_id", "email_id"),
+            "reply_to takes the id of the mail that this answers",
+        ),
         **dict.fromkeys(("delay", "delay_seconds"), "send_at takes a time, or such as 'in 2 hours'"),
         **dict.fromkeys(("priority", "importance"), "a mail has none; say it in the subject"),
     }
@@ -77,7 +88,7 @@ class EmailSpec(Frozen):
     variables: dict[str, Any] | None = None
     cc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
     bcc: Addresses = Field(default=(), max_length=RECIPIENTS_MAX)
-    reply_to: EmailAddress | None = None
+    reply_to: ReplyTo | None = Field(default=None, description="Or email id, to thread")
     attachments: tuple[AttachmentSpec, ...] = Field(default=(), max_length=10)
     send_at: Time | None = None
     idempotency_key: Line | None = None

@@ -27,6 +27,7 @@ from mcp_server.domain.email.model import (
 from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.email.remarks import not_filled, open_addresses, twice, without_dots
 from mcp_server.domain.email.templates import NAMESPACE, Rendering, fill_in, read_template
+from mcp_server.domain.email.threads import answered
 from mcp_server.domain.email.transactions import NewEmail, Queued
 from mcp_server.domain.email.views import (
     OWN_MAILS,
@@ -83,7 +84,7 @@ class EmailService:
         if not command.dry_run:
             return await self.queue(call, command)
         call.actor.require(Permission.EMAILS_SEND)
-        content = await self._compose(call, command)
+        content = await self._compose(call, await self._threaded(call, command))
         warnings = [*(await self._warnings(call, command, content)), *open_addresses(command.to, command.cc)]
         warnings += not_filled(content.subject, content.text, content.html) + without_dots(command.everyone())
         return SentEmail(email=_preview(self.policy, command, content), warnings=warnings or None)
@@ -141,7 +142,7 @@ class EmailService:
         )
         sought = Sought("email", command.to, NO_CURSOR)
         if command.cursor is not None:
-            at, email_id = decode_cursor(command.cursor, (int, str))
+            at, email_id = decode_cursor(query.listed, command.cursor, (int, str))
             query, sought = query.where("email_after", after_at=at, after_id=email_id), sought._replace(before=at)
         page = await fetch_page_holding(self._database, sought, query, command.limit, ("created_at", "id"))
         return Listed([email_view(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
@@ -192,7 +193,19 @@ class EmailService:
     async def _composed(self, call: Call, command: EmailSpec) -> NewEmail:
         refused = found_by(partial(self._require_allowed, command))
         content = await self._compose(call, command, refused)
-        return self._new(command, content)._replace(approval=self._approval(command, content))
+        spec = await self._threaded(call, command)
+        return self._new(spec, content)._replace(approval=self._approval(command, content))
+
+    async def _threaded(self, call: Call, spec: EmailSpec) -> EmailSpec:
+        """A mail that answers another by that one's message id, which stands in the headers of both.
+
+        Raises:
+            NotFound: there is no such mail that the caller may see.
+        """
+        email_id = answered(spec.reply_to)
+        if email_id is None:
+            return spec
+        return spec.model_copy(update={"reply_to": (await self.get(call, email_id)).message_id})
 
     def _new(self, spec: EmailSpec, content: Composed) -> NewEmail:
         return NewEmail(spec, content, self.policy.provider, self.policy.sender, self.policy.per_hour)

@@ -14,6 +14,7 @@ class Mail:
     """A mail as it goes out. `bcc` is in no header: it stands in `recipients` only, like everyone.
 
     Attributes:
+        answers: the message id of the mail to whose thread it belongs.
         date: microseconds UTC, when it was asked for.
     """
 
@@ -29,6 +30,7 @@ class Mail:
     text: str | None
     html: str | None
     attachments: Sequence[Attachment]
+    answers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

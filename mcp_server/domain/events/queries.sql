@@ -169,6 +169,35 @@ AND actor IN (SELECT value FROM json_each(:actors))
 -- name: filter.actors (postgres)
 AND actor IN (SELECT jsonb_array_elements_text(CAST(:actors AS jsonb)))
 
+-- Asked of events that the other has found: of the column as it stands an engine would look for its index.
+-- name: filter.types_beside
+AND type || '' IN (SELECT value FROM json_each(:types))
+
+-- name: filter.types_beside (postgres)
+AND type || '' = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:types AS jsonb))))
+
+-- name: filter.actors_beside
+AND actor || '' IN (SELECT value FROM json_each(:actors))
+
+-- name: filter.actors_beside (postgres)
+AND actor || '' = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:actors AS jsonb))))
+
+-- name: events_count_types
+SELECT count(*) AS n FROM (SELECT 1 FROM json_each(:types) AS one CROSS JOIN events e ON e.type = one.value LIMIT :counted) AS part
+
+-- name: events_count_types (postgres)
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM jsonb_array_elements_text(CAST(:types AS jsonb)) AS one (value) CROSS JOIN LATERAL (
+    SELECT 1 FROM events WHERE type = one.value LIMIT :counted) AS e LIMIT :counted) AS part
+
+-- name: events_count_actors
+SELECT count(*) AS n FROM (SELECT 1 FROM json_each(:actors) AS one CROSS JOIN events e ON e.actor = one.value LIMIT :counted) AS part
+
+-- name: events_count_actors (postgres)
+SELECT count(*) AS n FROM (
+  SELECT 1 FROM jsonb_array_elements_text(CAST(:actors AS jsonb)) AS one (value) CROSS JOIN LATERAL (
+    SELECT 1 FROM events WHERE actor = one.value LIMIT :counted) AS e LIMIT :counted) AS part
+
 -- What a principal did, itself or through agents.
 -- name: filter.actor_principal
 AND (actor = :actor OR substr(actor, length(actor) - length(CAST(:actor_via AS TEXT)) + 1) = :actor_via)
@@ -186,6 +215,10 @@ SELECT speaker.id, speaker.name FROM {{agent_referred_to}} AS speaker
 
 -- name: event_speakers
 SELECT speaker.name FROM {{agents_at_hand}} AS speaker
+
+-- Whether anything was told by a clock that was ahead.
+-- name: fragment.anything_told_ahead
+EXISTS (SELECT 1 FROM events WHERE at > :ahead)
 
 -- name: event_horizon
 SELECT xid, seq, at FROM event_horizon WHERE name = 'events'
@@ -238,6 +271,12 @@ DELETE FROM events WHERE seq IN (
   SELECT seq FROM events WHERE aggregate_id = :id AND aggregate_type = :type
     AND (xid, seq) <= (CAST(:upto_xid AS text)::xid8, :upto_seq) ORDER BY seq DESC LIMIT :limit)
 RETURNING seq
+
+-- name: event_at
+SELECT seq FROM events WHERE seq = :seq AND :xid = 0
+
+-- name: event_at (postgres)
+SELECT seq FROM events WHERE seq = :seq AND xid = CAST(:xid AS text)::xid8
 
 -- name: event_newest
 SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -14,12 +15,13 @@ from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import CursorExpired, LimitExceeded, NotFound, ValidationFailed
+from mcp_server.kernel.fewest import fewest
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import did_you_mean, folded, near, singular
 from mcp_server.kernel.paging import Query, after_all
 from mcp_server.kernel.positions import END, START, Position, parse_cursor
 from mcp_server.kernel.privacy import seen_by
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, micros
@@ -68,6 +70,18 @@ def _in_order(command: ReadEvents, found: Sequence[list[Row]]) -> list[Row]:
         return found[0]
     each = {Position.of(row): row for row in chain(*found)}  # one may be found in two ways
     return [each[place] for place in sorted(each, reverse=command.newest_first)][: command.limit + 1]
+
+
+def _read_by(first: str, query: Query, asked: Mapping[str, str]) -> Query:
+    """The log as it is read by some types, or by some actors, each looked up by itself; it is asked of these what else
+    narrows them."""
+    for name, those in asked.items():
+        if name == first:
+            query = replace(query, statement=f"{query.statement}_{name}")
+            query = replace(query, parameters=(*query.parameters, (name, those)))
+        else:
+            query = query.where(f"{name}_beside", **{name: those})
+    return query
 
 
 def _together(labels: Iterable[Iterable[str] | None]) -> str:
@@ -119,6 +133,7 @@ class EventService:
             found = [await self._fetched(await self._looked_up(query, types, by_actors)) for query in queries]
             return _in_order(command, found)
 
+        await self._require_there(command, place)
         looked_at = await self._looked_at(call, command, place)
         wait_seconds = 0 if command.is_over(self._context.clock()) else command.wait_seconds
         rows = await wait_until(self._context, call, attempt, bool, wait_seconds, ())
@@ -174,21 +189,26 @@ class EventService:
         return [self._seen(row) for row in reversed(rows)]
 
     async def _looked_up(self, query: Query, types: list[str], by_actors: Sequence["ByActor"]) -> Query:
-        """Only events of some types, by some actors: looked up by the one or the other, unless they are few anyway."""
+        """Only events of some types, by some actors: looked up by those of which there are fewer, unless they are few
+        anyway."""
+        asked = {"types": dump_json(types)} if types else {}
         if _FEW & {*query.filters}:
-            query = query.where("types", types=dump_json(types) if types else None)
-            return await self._by_some(query, by_actors)
-        if types:
-            query = replace(query, statement=f"{query.statement}_types")
-            query = replace(query, parameters=(*query.parameters, ("types", dump_json(types))))
-            return await self._by_some(query, by_actors)
-        if not by_actors:
-            return query
-        found = [await self._labels(one) for one in by_actors]
-        if None in found:
-            return await self._by_some(query, by_actors)
-        query = replace(query, statement=f"{query.statement}_actors")
-        return replace(query, parameters=(*query.parameters, ("actors", _together(found))))
+            return await self._by_some(query.where("types", types=asked.get("types")), by_actors)
+        labels = [await self._labels(one) for one in by_actors]
+        if None in labels:
+            return await self._by_some(_read_by("types", query, asked), by_actors)
+        asked |= {"actors": _together(labels)} if labels else {}
+        return await self._by_fewest(query, asked)
+
+    async def _by_fewest(self, query: Query, asked: Mapping[str, str]) -> Query:
+        """The log read by the types or by the actors, whichever there are fewer of."""
+        counts = [partial(self._count, name, those) for name, those in asked.items()]
+        return _read_by([*asked][await fewest(counts)], query, asked) if asked else query
+
+    async def _count(self, name: str, those: str, most: int) -> int:
+        """How many events there are of these types, or by these actors, counted so far."""
+        (row,) = await self._database.fetch_all(f"events_count_{name}", **{name: those}, counted=most)
+        return row["n"]
 
     async def _by_some(self, query: Query, by_actors: Sequence["ByActor"]) -> Query:
         """Only events by some actors.
@@ -301,6 +321,26 @@ class EventService:
         span = {"low": "agent:", "high": after_all(_USER)}
         rows = await self._database.fetch_all("event_actors", **span, limit=ACTORS_MAX)
         return {row["actor"].rpartition(VIA)[2] for row in rows}
+
+    async def _require_there(self, command: ReadEvents, place: Position) -> None:
+        """A cursor is where an event stands, or stood. Another database's may lie beyond the end, where nobody would
+        hear of anything, or before the beginning, on an engine that counts otherwise."""
+        if command.after is None or place == START:
+            return
+        if await self._database.fetch_one("event_at", xid=place.xid, seq=place.seq) is not None:
+            return
+        horizon = await self._database.fetch_one("event_horizon")
+        if horizon is None or place > Position.of(horizon):
+            raise await self._not_of_this_log(place)
+
+    async def _not_of_this_log(self, place: Position) -> ValidationFailed:
+        last = Query("events_before", parameters=(("xid", END.xid), ("seq", END.seq), ("limit", 1)))
+        newest = max(map(Position.of, await self._fetched(last)), default=START).cursor()
+        return ValidationFailed(
+            f"{quoted(place.cursor())} is no cursor of this log: no event stands there, and the newest is at {newest}.",
+            next=f"events_read() begins anew, events_read(after='{newest}') hears what comes from now on.",
+            details={"cursor": place.cursor(), "newest_cursor": newest},
+        )
 
     async def _require_kept(self, place: Position) -> None:
         """Asked after reading: what was dropped meanwhile may be missing from what was read."""

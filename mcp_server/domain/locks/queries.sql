@@ -143,8 +143,9 @@ ORDER BY MIN(expires_at) LIMIT :limit
 -- name: lock_holds_named
 SELECT * FROM lock_holds WHERE name = :name ORDER BY fencing_token
 
+-- A hold does not say when it was granted or renewed last, the log does.
 -- name: lock_holds_live
-SELECT DISTINCT name FROM lock_holds WHERE expires_at > :now ORDER BY name
+SELECT DISTINCT name FROM lock_holds WHERE expires_at > :now AND {{anything_told_ahead}} ORDER BY name
 
 -- A place in line lasts two seconds.
 -- name: lock_waiters_ahead

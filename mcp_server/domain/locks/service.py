@@ -123,7 +123,7 @@ class LockService:
         )
         if command.cursor is None:
             return query
-        (after,) = decode_cursor(command.cursor, (str,))
+        (after,) = decode_cursor(query.listed, command.cursor, (str,))
         return query.where("lock_after", lock_after=after)
 
     async def held_by(self, call: Call, agent_id: str) -> Holding | None:

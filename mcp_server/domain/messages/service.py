@@ -146,6 +146,7 @@ class MessageService:
         await self._context.write(reader.call, transactions.acknowledge, reader.party, message_ids)
 
     async def _inbox(self, reader: _Reader, command: ReadMessages) -> InboxView:
+        _place(reader.party, command)  # also where it narrows nothing: it is given back as where to go on
         attempt = self._taken if reader.takes and command.only_unread else self._shown
         rows, unread = await attempt(reader, command)
         if not rows and command.wait_seconds > 0:
@@ -158,7 +159,7 @@ class MessageService:
                 ("message",),
             )
         rows, more = _page(rows, command)
-        cursor = encode_cursor([rows[-1]["place"]]) if rows else command.after
+        cursor = encode_cursor(reader.party, [rows[-1]["place"]]) if rows else command.after
         handed = await handed_over(self._database, self._speaking, rows)
         messages = [inbox_view(row, handed.get(row["message_id"])) for row in rows]
         hint = STAY_UNREAD if _is_looked_at(reader, command) and _unread_ids(rows) else None
@@ -179,7 +180,7 @@ class MessageService:
 
     async def _shown(self, reader: _Reader, command: ReadMessages) -> tuple[Sequence[Row], int]:
         party, only_unread = reader.party, command.only_unread
-        place = 0 if command.after is None or only_unread else decode_cursor(command.after, (int,))[0]
+        place = 0 if only_unread else _place(party, command)
         query = Query("inbox", parameters=(("party", party), ("place", place), ("limit", command.limit + 1)))
         query = _as_important(query.where("inbox_thread", thread_id=command.thread_id), command)
         query = query.where("inbox_unread") if only_unread else query
@@ -188,7 +189,7 @@ class MessageService:
     async def _thread(self, reader: _Reader, thread_id: str, command: ReadMessages) -> InboxView:
         party, after = reader.party, command.after
         await self._require_part(reader, thread_id)
-        place = 0 if after is None else decode_cursor(after, (int,))[0]
+        place = _place(thread_id, command)
         asked = (("party", party), ("thread_id", thread_id), ("place", place), ("limit", command.limit + 1))
         query = _as_important(Query("thread", parameters=asked), command)
 
@@ -203,7 +204,7 @@ class MessageService:
         rows, more = _page(found, command)
         if reader.takes and (unread_ids := _unread_ids(rows)):
             await self._context.write(reader.call, transactions.take, party, unread_ids)
-        cursor = encode_cursor([rows[-1]["place"]]) if rows else after
+        cursor = encode_cursor(thread_id, [rows[-1]["place"]]) if rows else after
         handed = await handed_over(self._database, self._speaking, rows)
         messages = thread_views(rows, await self._states_of(party, thread_id, rows), party, handed)
         return InboxView(messages=messages, unread=await self._unread(party), cursor=cursor, more=more)
@@ -229,10 +230,10 @@ class MessageService:
         query = _as_important(Query("sent", parameters=(("party", party), ("limit", command.limit + 1))), command)
         query = query.where("inbox_thread", thread_id=thread_id)
         if command.after is not None:
-            at, message_id = decode_cursor(command.after, (int, str))
+            at, message_id = decode_cursor("sent", command.after, (int, str))
             query = query.where("sent_before", before_at=at, before_id=message_id)
         rows, more = _page(await self._fetched(query), command)
-        cursor = encode_cursor([rows[-1]["created_at"], rows[-1]["message_id"]]) if rows else command.after
+        cursor = encode_cursor("sent", [rows[-1]["created_at"], rows[-1]["message_id"]]) if rows else command.after
         messages = sent_views(rows, await self._became_of(row["message_id"] for row in rows))
         return InboxView(messages=messages, unread=await self._unread(party), cursor=cursor, more=more)
 
@@ -247,7 +248,7 @@ class MessageService:
         query = _as_important(query.where("inbox_thread", thread_id=command.thread_id), command)
         sought = Sought("message", command.text, NO_CURSOR)
         if command.after is not None:
-            at, message_id = decode_cursor(command.after, (int, str))
+            at, message_id = decode_cursor(query.listed, command.after, (int, str))
             query, sought = query.where("sent_before", before_at=at, before_id=message_id), sought._replace(before=at)
         page = await fetch_page_holding(self._database, sought, query, command.limit, ("created_at", "message_id"))
         handed = await handed_over(self._database, self._speaking, page.rows)
@@ -261,11 +262,11 @@ class MessageService:
     async def _owed(self, party: str, command: ReadMessages) -> InboxView:
         query = _as_important(Query("owed", parameters=(("party", party), ("limit", command.limit + 1))), command)
         if command.after is not None:
-            at, message_id, whose = decode_cursor(command.after, (int, str, str))
+            at, message_id, whose = decode_cursor("owed", command.after, (int, str, str))
             query = query.where("owed_after", after_at=at, after_id=message_id, after_party=whose)
         rows, more = _page(await self._fetched(query), command)
         end = [rows[-1][name] for name in ("ack_due_at", "message_id", "party")] if rows else None
-        cursor = command.after if end is None else encode_cursor(end)
+        cursor = command.after if end is None else encode_cursor("owed", end)
         hint = None if rows or command.after is not None else _NOTHING_OWED
         unread = await self._unread(party)
         return InboxView(messages=owed_views(rows), unread=unread, cursor=cursor, more=more, hint=hint)
@@ -287,6 +288,15 @@ def _as_seen(reader: _Reader, found: InboxView) -> InboxView:
 def _page(rows: Sequence[Row], command: ReadMessages) -> tuple[Sequence[Row], bool | None]:
     """As many as were asked for, of one more that was looked for; and whether that is there."""
     return rows[: command.limit], len(rows) > command.limit or None
+
+
+def _place(listed: str, command: ReadMessages) -> int:
+    """Behind which place of an inbox or thread to begin.
+
+    Raises:
+        ValidationFailed: the cursor is another list's.
+    """
+    return 0 if command.after is None else decode_cursor(listed, command.after, (int,))[0]
 
 
 def _as_important(query: Query, command: ReadMessages) -> Query:

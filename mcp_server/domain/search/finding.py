@@ -49,8 +49,9 @@ async def fetch_page_holding(
 ) -> Page:
     """Read one page of what holds a text.
 
-    What few hold is looked up. What many hold is looked for among the newest of them, where the list has these first;
-    where that fills no page, since something else narrows the list as well, the list is read from its beginning.
+    What few hold is looked up. What many hold, and what is too short for that, is looked for among the newest of them,
+    where the list has these first; where that fills no page, since something else narrows the list as well, the list is
+    read from its beginning.
 
     Args:
         database: where from.
@@ -66,16 +67,17 @@ async def fetch_page_holding(
 
     needle = fold(sought.text)
     asked = _asked(database, sought.kind, needle)
-    if asked and not await _are_many(database, asked):
+    if _has_index(asked) and not await _are_many(database, asked):
         return await read("_indexed", **asked)
-    page = await _newest(database, asked, sought.before, read) if asked and sought.before is not None else None
+    page = None if sought.before is None else await _newest(database, asked, sought.before, read)
     return page or await read("", text_needle=needle)
 
 
 async def fetch_few_holding(database: Database, statement: str, kind: str, text: str) -> list[Row]:
     """The rows of a statement about what holds a text, where few do and the index knows them; else none."""
     asked = _asked(database, kind, fold(text))
-    return await database.fetch_all(statement, **asked) if asked and not await _are_many(database, asked) else []
+    known = _has_index(asked) and not await _are_many(database, asked)
+    return await database.fetch_all(statement, **asked) if known else []
 
 
 async def _are_many(database: Database, asked: dict[str, Any]) -> bool:
@@ -86,7 +88,7 @@ async def _are_many(database: Database, asked: dict[str, Any]) -> bool:
 async def _newest(database: Database, asked: dict[str, Any], before: int, read: _Read) -> Page | None:
     """A page of what many hold, if the newest of them make one."""
     rows = await database.fetch_all(
-        "texts_walked",
+        "texts_walked" if _has_index(asked) else "texts_passed",
         **asked,
         text_before=before,
         text_kept=KEPT_MAX + 2,
@@ -110,11 +112,13 @@ def _kept(rows: Sequence[Row]) -> tuple[list[str], int]:
     return [row["about"] for row in found if row["at"] > newer_than], newer_than
 
 
+def _has_index(asked: dict[str, Any]) -> bool:
+    return bool(asked["text_trigrams"])
+
+
 def _asked(database: Database, kind: str, needle: str) -> dict[str, Any]:
-    """A folded text, as the engine's index is asked for all of its parts; nothing where it is too short for one."""
+    """A folded text, as the engine's index is asked for all of its parts: none, where it is too short for one."""
     parts: Any = trigrams(needle)
-    if not parts:
-        return {}
     if database.engine != "postgres":
         parts = " AND ".join('"' + part.replace('"', '""') + '"' for part in parts)
     return {"text_kind": kind, "text_needle": needle, "text_trigrams": parts}

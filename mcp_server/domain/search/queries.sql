@@ -5,8 +5,9 @@ INSERT INTO texts (kind, about, at, is_new, folded) VALUES (:kind, :about, :at, 
 -- name: fragment.text_holds
 EXISTS (SELECT 1 FROM texts t WHERE t.about = id AND instr(t.folded, :text_needle) > 0)
 
+-- Of each its text is looked up; whether there is any, PostgreSQL would find out by reading all texts beside the list.
 -- name: fragment.text_holds (postgres)
-EXISTS (SELECT 1 FROM texts t WHERE t.about = id AND strpos(t.folded, :text_needle) > 0)
+strpos((SELECT t.folded FROM texts t WHERE t.about = id), :text_needle) > 0
 
 -- name: fragment.text_begins
 EXISTS (SELECT 1 FROM texts t WHERE t.about = id AND instr(t.folded, :text_needle) = 1)
@@ -79,6 +80,31 @@ ORDER BY about = '' DESC, at DESC LIMIT :text_kept
 
 -- PostgreSQL's index has no order, so the texts are read instead of it, span by span.
 -- name: texts_walked (postgres)
+{{texts_by_spans}}
+
+-- The same of what is too short for an index, which the texts themselves are read for, from the newest on.
+-- name: texts_passed (long)
+{{texts_by_spans}}
+
+-- name: fragment.texts_by_spans
+WITH reached AS MATERIALIZED (
+  SELECT t.about, t.at, s.span FROM (
+    SELECT span FROM text_spans WHERE kind = :text_kind AND span <= (
+      SELECT MAX(span) FROM text_spans WHERE kind = :text_kind AND oldest_at <= :text_before)) AS s
+  CROSS JOIN texts t ON t.number >= s.span * :text_span AND t.number < (s.span + 1) * :text_span
+    AND t.is_new = 0 AND t.kind = :text_kind AND instr(t.folded, :text_needle) > 0
+  ORDER BY s.span DESC LIMIT :at_most)
+SELECT about, at FROM (
+  SELECT reached.about, reached.at FROM reached
+  UNION ALL SELECT n.about, n.at FROM texts n WHERE n.is_new = 1 AND n.kind = :text_kind
+    AND instr(n.folded, :text_needle) > 0
+  UNION ALL SELECT '', newest.at FROM (
+    SELECT MAX(newest_at) AS at FROM text_spans WHERE kind = :text_kind
+      AND span <= (SELECT MIN(span) FROM reached) AND (SELECT count(*) FROM reached) = :at_most) AS newest
+  WHERE newest.at IS NOT NULL) AS found
+ORDER BY about = '' DESC, at DESC LIMIT :text_kept
+
+-- name: fragment.texts_by_spans (postgres)
 WITH reached AS MATERIALIZED (
   SELECT held.about, held.at, s.span FROM (
     SELECT span FROM text_spans WHERE kind = :text_kind AND CAST(:text_trigrams AS text[]) IS NOT NULL AND span <= (

@@ -3,13 +3,14 @@ rests on. Where the document has moved on meanwhile, what is cheap is computed i
 planned again, so that nobody's write waits for another's large document."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from mcp_server.domain.state.commands import Addressed, PatchDocument, SetDocument
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode
 from mcp_server.domain.state.model import document_id
+from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, LimitExceeded, OpsError
 from mcp_server.kernel.json_pointers import escape, member_at
 from mcp_server.kernel.json_text import RawJson, check_json
@@ -23,6 +24,7 @@ from mcp_server.kernel.json_tools import (
     three_way_merge,
 )
 from mcp_server.kernel.quoting import named
+from mcp_server.kernel.writes import LEFT_BEHIND
 
 CHEAP_STEPS_MAX = 32 * 1024
 """What is computed in a transaction at most, where there is a choice: characters, items, parts."""
@@ -75,6 +77,27 @@ def unplanned(planned: Planned[C]) -> Planned[C]:
     """To be computed in the transaction, which the limits of documents bound: who was overtaken again and again lands
     at last."""
     return Planned(planned.command)
+
+
+def leaving(prepare: Callable[[Call, C], Awaitable[Planned[C]]]) -> Callable[[Call, C], Awaitable[Planned[C]]]:
+    """To plan, and to note what the document will be for whatever is planned after it in the same transaction."""
+
+    async def prepared(call: Call, command: C) -> Planned[C]:
+        planned, left = await prepare(call, command), LEFT_BEHIND.get()
+        if left is not None:
+            left[document_id(command.namespace, command.key)] = _after(planned.plan)
+        return planned
+
+    return prepared
+
+
+def _after(plan: Plan | None) -> Read | None:
+    return None if plan is None or plan.refusal is not None else Read(plan.version + 1, plan.value)
+
+
+def left_behind(document: Addressed) -> Read | None:
+    """A document as changes before in the same transaction will have left it, where that was planned."""
+    return (LEFT_BEHIND.get() or {}).get(document_id(document.namespace, document.key))
 
 
 def refused(read: Read, refusal: OpsError) -> Plan:

@@ -1,16 +1,15 @@
 """Use cases of versioned documents."""
 
 import asyncio
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, TypeVarTuple
 
 from mcp_server.domain.events.told import caused_by, told_of
 from mcp_server.domain.search.finding import Sought, fetch_page_holding
 from mcp_server.domain.state import transactions
 from mcp_server.domain.state.answers import patched_answer, restored_answer, set_answer
+from mcp_server.domain.state.changes import CHANGES_SHOWN, compared, no_versions, places_between, rest
 from mcp_server.domain.state.commands import (
     Addressed,
     DocumentHistory,
@@ -29,6 +28,8 @@ from mcp_server.domain.state.plans import (
     Planned,
     Read,
     delta_of,
+    leaving,
+    left_behind,
     plan_patch,
     plan_set,
     refused,
@@ -49,7 +50,6 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
-from mcp_server.kernel.json_tools import Change, differences
 from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
@@ -62,7 +62,6 @@ VERSIONS_MAX = 100
 DIFFED_MAX = 10
 """Of how many versions it is said what each changed."""
 
-PLACES_SHOWN = 8
 NAMESPACE_COUNTED_MAX = 100
 """How far the documents of each namespace are counted."""
 
@@ -74,9 +73,11 @@ class StateService:
         self._context = context = services.context
         self._database = context.database
         may = Permission.STATE_WRITE
-        self.set = Write(context, may, self._plan_set, transactions.set_value, set_answer, unplanned)
-        self.patch = Write(context, may, self._plan_patch, transactions.patch, patched_answer, unplanned)
-        self.restore = Write(context, may, self._plan_restore, transactions.restore, restored_answer, unplanned)
+        self.set = Write(context, may, leaving(self._plan_set), transactions.set_value, set_answer, unplanned)
+        self.patch = Write(context, may, leaving(self._plan_patch), transactions.patch, patched_answer, unplanned)
+        self.restore = Write(
+            context, may, leaving(self._plan_restore), transactions.restore, restored_answer, unplanned
+        )
 
     async def get(self, call: Call, command: GetDocument) -> DocumentView:
         """A document with its value, now or at an earlier version.
@@ -134,7 +135,7 @@ class StateService:
         id_, low, high = document_id(command.namespace, command.key), command.from_version or 1, command.to_version
         rows = await self._database.fetch_all("state_history", id=id_, low=low, high=high or 2**62, limit=VERSIONS_MAX)
         if not rows:
-            raise no_document(command.namespace, command.key)
+            raise no_versions(command, await self._count(id_))
         span = (rows[-1]["version"], rows[0]["version"])
         endings = dict(await self._endings(id_, span))
         asked = await caused_by(self._database, "document", id_, "approval", span)
@@ -152,7 +153,7 @@ class StateService:
         """Each of the newest versions with the places where it differs from the one before."""
         numbers = [one.version for one in told.versions if one.version is not None][: DIFFED_MAX + 1]
         values = [(await self._version(command, number))["value"] for number in numbers]
-        places = dict(zip(numbers, await asyncio.to_thread(_places, values), strict=False))
+        places = dict(zip(numbers, await asyncio.to_thread(places_between, values), strict=False))
         versions = [one.evolved({"changed_paths": places.get(one.version or 0)}) for one in told.versions]
         return told.evolved({"versions": versions})
 
@@ -170,8 +171,9 @@ class StateService:
         newest = command.to_version or last
         oldest = command.from_version or max(newest - 1, 1)
         old, new = [await self._version(command, version) for version in (oldest, newest)]
-        changes = await asyncio.to_thread(_compared, old["value"], new["value"])
-        return told.evolved({"changes": changes, "compared": [oldest, newest]})
+        changes = await asyncio.to_thread(compared, old["value"], new["value"])
+        hint = rest(changes, oldest, newest)
+        return told.evolved({"changes": changes[:CHANGES_SHOWN], "compared": [oldest, newest], "hint": hint})
 
     async def find(self, call: Call, command: FindDocuments) -> Listed[DocumentView]:
         """Documents by namespace and key, without values."""
@@ -181,7 +183,7 @@ class StateService:
         query, key, after = _listed(command, self._context.clock())
         query = query.where("namespaces_within", **_within(call))
         if command.cursor is not None:
-            last = decode_cursor(command.cursor, (str,) * len(key))
+            last = decode_cursor(query.listed, command.cursor, (str,) * len(key))
             query = query.where(after, **dict(zip(_PLACES[after], last, strict=True)))
         also = [replace(query, statement="state_expired")] if command.deleted else []
         sought = Sought("document", command.text)
@@ -245,12 +247,13 @@ class StateService:
 
     async def _read(self, command: SetDocument | PatchDocument | RestoreDocument) -> Read | None:
         """The value that the document has now, if any, and if a change of it is still wanted."""
-        row = await self._database.fetch_one("document_current", id=document_id(command.namespace, command.key))
-        if row is None or row["deleted"] or _is_expired(row, self._context.clock()):
-            return None
-        if command.expected_version not in (None, row["version"]):
-            return None
-        return Read(row["version"], row["value"])
+        read = left_behind(command) or await self._stored(command)
+        return None if read is None or command.expected_version not in (None, read.version) else read
+
+    async def _stored(self, document: Addressed) -> Read | None:
+        row = await self._database.fetch_one("document_current", id=document_id(document.namespace, document.key))
+        gone = row is None or row["deleted"] or _is_expired(row, self._context.clock())
+        return None if gone or row is None else Read(row["version"], row["value"])
 
     async def _version(self, document: Addressed, version: int) -> Row:
         namespace, key = document.namespace, document.key
@@ -325,19 +328,6 @@ def _require_copied(call: Call, command: SetDocument) -> None:
 def _within(call: Call) -> dict[str, Any]:
     prefix, is_open = call.actor.scope.namespaces()
     return {"within": prefix, "is_open": is_open}
-
-
-def _compared(old: str, new: str) -> list[Change]:
-    return differences(json.loads(old), json.loads(new))
-
-
-def _places(values: Sequence[str]) -> list[list[str]]:
-    """Where each value differs from the next, the one before it; of many places the first, and how many more."""
-    paths = [[one.path for one in _compared(old, new)] for new, old in pairwise(values)]
-    return [
-        one if len(one) <= PLACES_SHOWN else [*one[:PLACES_SHOWN], f"and {len(one) - PLACES_SHOWN} more"]
-        for one in paths
-    ]
 
 
 def _is_expired(row: Row, now: int) -> bool:

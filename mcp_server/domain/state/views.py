@@ -124,12 +124,13 @@ class VersionView(View):
 
 class HistoryResult(View):
     """Versions, newest first, of how many where these are not all, and what changed between the oldest and the newest
-    of the range."""
+    of the range, or the first of it."""
 
     versions: list[VersionView]
     of_versions: int | None = None
     changes: list[Change] | None = None
     compared: list[int] | None = None
+    hint: str | None = None
 
 
 class NamespaceView(View):

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
 from mcp_server.domain.tasks.commands import FindTasks
-from mcp_server.domain.tasks.spec import SYSTEM_KIND, shown_kind
+from mcp_server.domain.tasks.narrowing import AGENT, TAG, Reach, Way, narrowest, reach_of, ways_of
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.paging import Query, after_all
+from mcp_server.kernel.paging import Query, decode_cursor
+from mcp_server.kernel.store import Database
 
 _NOT_QUEUED = ("pending", "running", "paused")
 
@@ -20,23 +22,77 @@ class HeldUp(NamedTuple):
     keys: Sequence[str]
 
 
-def parts(query: Query, agent_id: str | None, held_up: HeldUp | None = None) -> list[Query]:
-    """A list of tasks as lists that are read each in its own order: the hot tasks and the archived ones, and of an
-    agent what it works on, what names it and what it ended.
+class Place(NamedTuple):
+    """Behind which task a page begins."""
+
+    at: int
+    task_id: str
+
+
+def place_of(command: FindTasks) -> Place | None:
+    """Where the page begins, unless that is at the newest."""
+    return None if command.cursor is None else Place(*decode_cursor("tasks", command.cursor, (int, str)))
+
+
+async def lists_of(
+    database: Database, command: FindTasks, agent_id: str | None, held_up: HeldUp | None = None
+) -> list[Query]:
+    """A list of tasks, narrowed by what is asked but for a text, as lists that have nothing in common and are read each
+    in its own order: the hot tasks and the archived ones, and of an agent what it works on, what names it and what it
+    ended.
 
     Args:
-        query: the list, narrowed.
+        database: what is counted.
+        command: what is asked.
         agent_id: the agent.
         held_up: where only those are meant that have not ended and cannot be claimed now, what keeps them from it.
     """
-    whole = [query, replace(query, statement=f"archived_{query.statement}")]
+    ways, reach = ways_of(command, agent_id), reach_of(command)
     if held_up is not None:
-        whole = [query.where(f"task_status_{status}") for status in _NOT_QUEUED]
-        whole += _queued_ones(query, held_up)
-    if agent_id is None:
-        return whole
-    ways = ("task_leased", "task_named", "task_finished")
-    return [one.where(way, task_agent=agent_id) for one in whole for way in ways]
+        return _held_up_ones(_beside(command, ways), held_up)
+    first = await narrowest(database, ways, reach)
+    return _each(_beside(command, ways, first), reach, first)
+
+
+def _beside(command: FindTasks, ways: Sequence[Way], first: Way | None = None) -> Query:
+    """The list of tasks from where the page begins, of each of which is asked whether it is so; but for the way that
+    finds them."""
+    query = Query("tasks_find")
+    for way in ways:
+        query = query if way is first else query.where(way.beside, **way.parameters)
+    query = query if command.include_system else query.where("task_not_system")
+    return _from_place(query, place_of(command), "task_tagged_after" if _is_tagged(first) else "task_after")
+
+
+def _from_place(query: Query, place: Place | None, after: str) -> Query:
+    return query if place is None else query.where(after, after_at=place.at, after_id=place.task_id)
+
+
+def _each(query: Query, reach: Reach, first: Way | None) -> list[Query]:
+    """The lists in which there may be some, each by what finds them; what is tagged has lists of its own."""
+    ending = "tagged" if _is_tagged(first) else "find"
+    lists = [replace(query, statement=f"{one}_{ending}") for one in reach.lists]
+    return lists if first is None else [_found_by(*each) for each in product(lists, [first], _finding(first, reach))]
+
+
+def _finding(first: Way, reach: Reach) -> Sequence[str]:
+    """The filters that find what is so, one a list."""
+    return reach.of_agent if first.name == AGENT else [first.name]
+
+
+def _is_tagged(first: Way | None) -> bool:
+    return first is not None and first.name == TAG
+
+
+def _held_up_ones(query: Query, held_up: HeldUp) -> list[Query]:
+    """Those of a list that have not ended and cannot be claimed now, each in one part."""
+    return [*(query.where(f"task_status_{status}") for status in _NOT_QUEUED), *_queued_ones(query, held_up)]
+
+
+def _found_by(query: Query, first: Way, name: str) -> Query:
+    if first.name == TAG:
+        return replace(query, parameters=(*query.parameters, *first.parameters.items()))
+    return query.where(name, **first.parameters)
 
 
 def _queued_ones(query: Query, held_up: HeldUp) -> list[Query]:
@@ -46,28 +102,3 @@ def _queued_ones(query: Query, held_up: HeldUp) -> list[Query]:
     in_queues = [query.where("task_in_queues", queues_held_up=queues)] if held_up.queues else []
     by_keys = [query.where("task_key_held", queues_held_up=queues, keys_held=keys)] if held_up.keys else []
     return in_queues + by_keys
-
-
-def listed(command: FindTasks) -> Query:
-    """The list of tasks, narrowed by what is asked but for a text."""
-    status = "queued" if command.ready else command.status
-    query = Query("tasks_find" if command.tag is None else "tasks_tagged")
-    if command.tag is not None:
-        query = replace(query, parameters=(("task_tag", command.tag),))
-    if status is not None:
-        query = query.where(f"task_status_{status}")
-    if command.blocked:
-        query = query.where("task_blocked")
-    if command.schedules:
-        query = query.where("task_schedules")
-    if not command.include_system:
-        query = query.where("task_not_system")
-    return _of_kind(query, command.kind).where("task_parent", task_parent=command.parent_id)
-
-
-def _of_kind(query: Query, kind: str | None) -> Query:
-    """A list narrowed by a kind as callers see it."""
-    if kind is None or not kind.startswith(SYSTEM_KIND):
-        return query.where("task_kind", task_kind=kind)
-    begins = f"{shown_kind(kind)}."
-    return query.where("task_system_kind", task_kind=kind, kind_low=begins, kind_high=after_all(begins))

@@ -531,6 +531,44 @@ AND (kind = :task_kind OR (kind >= :kind_low AND kind < :kind_high))
 -- name: filter.task_parent
 AND parent_id = :task_parent
 
+-- What counts an agent's tasks, by one column each.
+-- name: filter.task_assignee
+AND agent_id = :task_agent
+
+-- name: filter.task_finisher
+AND finished_by = :task_agent
+
+-- name: task_tags_count
+SELECT count(*) AS n FROM (SELECT 1 FROM task_tags WHERE tag = :task_tag LIMIT :counted) AS part
+
+-- The same asked of what another filter has found. Of a column as it stands an engine would look for an index of its own,
+-- and take the one of which a million are alike.
+-- name: filter.task_status_beside
+AND status || '' = :task_status
+
+-- name: filter.task_blocked_beside
+AND status || '' = 'pending' AND waits_on > 0
+
+-- name: filter.task_schedules_beside
+AND schedule || '' IS NOT NULL
+
+-- name: filter.task_kind_beside
+AND kind || '' = :task_kind
+
+-- name: filter.task_system_kind_beside
+AND (kind || '' = :task_kind OR (kind || '' >= :kind_low AND kind || '' < :kind_high))
+
+-- name: filter.task_parent_beside
+AND parent_id || '' = :task_parent
+
+-- One row is looked up for each; whether there is any PostgreSQL would find out by reading all that is tagged so.
+-- name: filter.task_tag_beside
+AND id = (SELECT tagged_id FROM task_tags WHERE tag = :task_tag AND tagged_at = created_at AND tagged_id = id)
+
+-- name: filter.task_agent_beside
+AND (agent_id || '' = :task_agent OR finished_by || '' = :task_agent
+  OR (status || '' = 'running' AND lease_agent_id || '' = :task_agent))
+
 -- name: filter.task_text (long)
 AND {{text_holds}}
 

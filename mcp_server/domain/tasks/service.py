@@ -30,7 +30,7 @@ from mcp_server.domain.tasks.commands import (
     worker_of,
 )
 from mcp_server.domain.tasks.leftovers import left_by
-from mcp_server.domain.tasks.listing import listed, parts
+from mcp_server.domain.tasks.listing import lists_of, place_of
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings, unknown_task
 from mcp_server.domain.tasks.results import (
@@ -57,7 +57,7 @@ from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Composing, landed, warned
 from mcp_server.kernel.errors import AtCapacity, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import json_list, sha256_text
-from mcp_server.kernel.paging import Listed, counted, decode_cursor
+from mcp_server.kernel.paging import Listed, counted
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
@@ -67,7 +67,7 @@ from mcp_server.kernel.waiting import told_or, wait_until
 from mcp_server.kernel.writes import Write, as_said
 
 _HOLDERS_MAX = 4096
-COUNTS_MAX = 10_000
+COUNTS_MAX = 2_000
 """How far the tasks of a status are counted."""
 
 
@@ -266,13 +266,10 @@ class TaskService:
         agent_id = command.agent_id
         if agent_id is not None and not is_id(agent_id):
             agent_id = (await self._speaking.required(agent_id))["id"]
-        query, sought = listed(command), Sought("task", command.text, NO_CURSOR)
-        if command.cursor is not None:
-            at, task_id = decode_cursor(command.cursor, (int, str))
-            after = "task_after" if command.tag is None else "task_tagged_after"
-            query, sought = query.where(after, after_at=at, after_id=task_id), sought._replace(before=at)
+        place = place_of(command)
+        sought = Sought("task", command.text, NO_CURSOR if place is None else place.at)
         held_up = await held_up_now(self._database, self._agents) if command.ready is False else None
-        first, *others = parts(query, agent_id, held_up)
+        first, *others = await lists_of(self._database, command, agent_id, held_up)
         page = await fetch_page_holding(self._database, sought, first, command.limit, ("created_at", "id"), also=others)
         facts = await facts_about(self._database, self._agents, page.rows, call.actor)
         seen = await with_signs(

@@ -9,6 +9,7 @@ from mcp_server.kernel.errors import OpsError
 from mcp_server.persistence.migrate import newest_known, require_not_newer
 from mcp_server.persistence.sqlite.file import SqliteFile
 from mcp_server.persistence.sqlite.transaction import SqliteTransaction
+from mcp_server.persistence.sqlite.whole import Whole
 from mcp_server.persistence.transaction import Kept, Transaction
 
 _AS_IT_IS = contextlib.nullcontext()
@@ -29,6 +30,7 @@ class SqliteSession:
             self._turnstile.close()
             raise
         self._mark = file.mark()
+        self._whole = Whole(file, self._connection)
         self._transaction: Transaction | None = None
         self._has_turn = False
         self._kept = Kept({})
@@ -43,6 +45,7 @@ class SqliteSession:
         self._connection.execute("BEGIN IMMEDIATE")
         self._file.require_own()
         self._require_own_schema()
+        self._whole.require()
         self._transaction = SqliteTransaction(cast("Any", self._connection), self._kept, self._areas)
         return self._transaction
 
@@ -51,7 +54,8 @@ class SqliteSession:
         moves_mark = self._transaction is not None and self._transaction.moves_mark
         with self._mark.moving() if moves_mark else _AS_IT_IS:
             self._connection.execute("COMMIT")
-        self._file.require_own()  # nothing is acknowledged that went into files which nobody will find
+        self._file.require_own()  # nothing is acknowledged that went into files which nobody will find, or read
+        self._whole.require()
         self._leave()
 
     def _require_own_schema(self) -> None:
@@ -100,5 +104,6 @@ class SqliteSession:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+        self._whole.close()
         self._mark.close()
         self._turnstile.close()

@@ -457,6 +457,22 @@ async def test_of_an_attached_document_it_is_told_before_and_after_which_version
     assert json.loads(base64.b64decode(provider.mails[0].attachments[0].content_base64)) == {"total": 6}
 
 
+async def test_a_mail_that_answers_another_goes_into_its_thread(world: World):
+    first = await send(world)
+    assert first.id and first.message_id
+    for reply_to in (first.id, first.message_id):
+        provider, answer = Provider(), await send(world, reply_to=reply_to)
+        shown = await world.desk.emails.get(world.call, answer.id or "")
+        assert shown.reply_to == first.message_id
+        await work(world, provider)
+        mail = next(one for one in provider.mails if one.message_id == answer.message_id)
+        assert (mail.answers, mail.reply_to) == (first.message_id, None)
+    with pytest.raises(NotFound):
+        await send(world, reply_to="email_222222222222")
+    assert (await world.desk.emails.get(world.call, (await send(world, reply_to="a@example.org")).id or "")).reply_to
+    assert replay(world.url).differences == ()
+
+
 async def test_a_mail_is_found_by_the_id_of_its_task(world: World):
     email = await send(world)
     assert (await world.desk.emails.get(world.call, email.task_id or "")).id == email.id

@@ -185,6 +185,23 @@ async def test_a_cursor_of_nobodys_is_refused(world: World, cursor: str):
         await read(world, after=cursor)
 
 
+async def test_a_cursor_where_no_event_stands_is_refused_with_the_newest(world: World):
+    for number in range(4):
+        await world.write("ns", f"k{number}", number)
+    events, newest = await read(world)
+    assert await read(world, after=newest) == ([], newest)
+    seq = events[1].seq
+    others = [f"{10**15}", f"{10**15}-{seq}", f"5-{seq}" if "-" in newest else f"0-{10**9}", "3-99999"]
+    if "-" in newest:
+        others.append(str(seq))  # as SQLite has it
+    for cursor in others:
+        for backwards in (False, True):
+            with pytest.raises(ValidationFailed, match="no cursor of this log") as refused:
+                await read(world, after=cursor, newest_first=backwards, wait_seconds=0 if backwards else 50)
+            assert f"events_read(after='{newest}')" in refused.value.message
+    assert (await read(world, after="0"))[0] == events
+
+
 def test_cursors_of_both_engines_survive_a_round_trip():
     for position in (event_log.Position(0, 7), event_log.Position(12, 7)):
         assert event_log.parse_cursor(position.cursor()) == position

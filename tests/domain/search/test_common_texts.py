@@ -72,7 +72,7 @@ async def test_pages_of_what_many_hold_are_the_list_without_what_does_not_hold_i
         world.clock.now = max(world.clock.now, 1)
     for narrowed in ({}, {"status": "cancelled"}, {"tag": "t"}):
         whole = await every_page(world, 100, **narrowed)
-        for text in ("old work", "work", "nowhere"):
+        for text in ("old work", "work", "nowhere", "rk", "w", "zq"):
             expected = [one.id for one in whole if text in one.title]
             found = [one.id for one in await every_page(world, chance.choice((1, 2, 5)), text=text, **narrowed)]
             assert found == expected, (narrowed, text)

@@ -136,6 +136,27 @@ async def test_two_changes_of_one_large_document_land_in_one_transaction(world: 
     assert document.version == 3 and document.value == LARGE | {"a": 1, "b": 1}
 
 
+@pytest.mark.parametrize("mixed", [False, True], ids=["patches", "patches, values and restores"])
+async def test_many_changes_of_one_large_document_in_one_transaction_are_each_planned_once_and_outside(
+    world: World, monkeypatch: pytest.MonkeyPatch, mixed: bool
+):
+    await world.write("n", "k", LARGE)
+    state, commands = world.desk.state, [patch_of(f"n{number}") for number in range(8)]
+    changes = [Change(world.call, state.patch, one) for one in commands]
+    expected = LARGE | {f"n{number}": 1 for number in range(8)}
+    if mixed:
+        whole = SetDocument(namespace="n", key="k", value=LARGE | {"whole": 1}, expected_version=5)
+        changes[4] = Change(world.call, state.set, whole)
+        changes[6] = Change(world.call, state.restore, RestoreDocument(namespace="n", key="k", version=1))
+        expected = LARGE | {"n7": 1}
+    threads = watch(monkeypatch)
+    await write_together(world.call, world.desk.context, changes)
+    assert len(threads) == 6 if mixed else 8
+    assert await in_the_writer(world) not in threads
+    assert (await world.read("n", "k")).value == expected
+    assert (await world.read("n", "k", 4)).value == LARGE | {f"n{number}": 1 for number in range(3)}
+
+
 async def test_a_merge_of_large_documents_is_computed_outside_and_clashes_are_told(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):

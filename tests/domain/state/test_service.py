@@ -16,6 +16,7 @@ from mcp_server.domain.state.commands import (
     SetDocument,
 )
 from mcp_server.domain.state.views import DocumentView, HistoryResult, SetResult
+from mcp_server.kernel import json_tools
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import Conflict, LimitExceeded, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import dump_json, sha256_text
@@ -225,6 +226,35 @@ async def test_history_can_be_narrowed_to_a_range(world: World):
     assert (await history(world)).changes is None
     with pytest.raises(NotFound):
         await history(world, key="none")
+
+
+@pytest.mark.parametrize("span", [(3, 1), (50, None), (50, 60), (4, 3)])
+async def test_a_range_that_holds_no_version_is_told_which_there_are(world: World, span: tuple[int, int | None]):
+    for number in range(3):
+        await put(world, number)
+    with pytest.raises(ValidationFailed, match=f"no version from {span[0]} to .*its versions are 1 to 3") as refused:
+        await history(world, from_version=span[0], to_version=span[1])
+    assert "state_history(namespace=" in refused.value.message
+    with pytest.raises(NotFound, match="no document"):
+        await history(world, key="none", from_version=span[0], to_version=span[1])
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(200, None), (201, "are 1 more"), (999, "are 799 more"), (9999, "at least 800 more")]
+)
+async def test_of_many_changes_the_first_are_told_and_how_many_more_were_counted(
+    world: World, size: int, told: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    compared: list[int] = []
+    monkeypatch.setattr(json_tools, "same", lambda old, new: compared.append(1) or old == new)
+    await put(world, list(range(size)))
+    await put(world, list(range(1, size + 1)))
+    compared.clear()
+    found = await history(world, diff=True)
+    changes = found.changes or []
+    assert [(one.path, one.old, one.new) for one in changes] == [(f"/{n}", n, n + 1) for n in range(200)]
+    assert len(compared) <= 2 * 1000  # once for the changes, once for the paths of the version: no further than is told
+    assert (told in found.hint and "state_get(version=1)" in found.hint) if told and found.hint else told == found.hint
 
 
 async def test_documents_are_found_by_prefix_tag_and_text_page_by_page(world: World):
