@@ -131,12 +131,14 @@ class EmailSpec(Frozen):
 
     def content_hash(self) -> str:
         """What an idempotency key is bound to: everything else that was said, in whichever order recipients stand."""
+        # Who asks again often puts its list of people together anew, in no order of its own.
         recipients = {name: sorted(set(getattr(self, name))) for name in ("to", "cc", "bcc")}
         return self._content_hash({name: some for name, some in recipients.items() if some})
 
     def content_hashes_before(self) -> tuple[str, str]:
         """The same as it was made while the order counted, and up to 0.1.0 to the letter; rows of then still have
         them."""
+        # Up to 0.1.0 one instant in two zones was two contents.
         letter = dump_json(self.model_dump(mode="json", exclude={"idempotency_key"}, exclude_defaults=True))
         return self._content_hash({}), sha256_text(letter)
 
