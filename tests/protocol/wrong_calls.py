@@ -526,7 +526,7 @@ WRONG: list[Wrong] = [
     (
         "tasks_create",
         task(run_at="2031-05-06 07:08"),
-        ("such as 2031-05-06T07:08Z", "a day, now, or such as in 2 hours"),
+        ("such as 2031-05-06T07:08:00Z", "a day, now, or such as in 2 hours"),
     ),
     ("events_read", {"until": "yesterday"}, ("T00:00:00Z", "It is 20")),
     ("events_read", {"since": "2 months ago"}, ("a day, now, or such as 2 hours ago", "It is 20")),
@@ -730,7 +730,7 @@ WRONG: list[Wrong] = [
     ("messages_send", {"agent": "scribe", "text": "x"}, ("Did you mean to or as_agent?", 'to=["scribe"], body="x"')),
     ("messages_read", {"inbox": "scribe"}, ("Did you mean agent_id?", 'messages_read(agent_id="scribe")')),
     ("email_send", MAIL | {"from": "me@example.org"}, ("the operator sets the sender; reply_to says",)),
-    ("email_send", MAIL | {"send_at": "2031/12/01 09:00"}, ("such as 2031-12-01T09:00Z",)),
+    ("email_send", MAIL | {"send_at": "2031/12/01 09:00"}, ("such as 2031-12-01T09:00:00Z",)),
     ("approvals_request", {"title": "t", "description": "Delete all"}, ("Did you mean action or details?",)),
     ("approvals_request", ASK | {"timeout": "1h"}, ("Did you mean expires_in_seconds?", "expires_in_seconds=3600")),
     ("agents_find", {"status": "online"}, ("Did you mean active or idle?",)),
