@@ -20,7 +20,8 @@ from benchmarks.wakeup import child
 from mcp_server.app import desk_on
 from mcp_server.domain.agents.commands import Register
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.email.model import EmailPolicy, SendEmail
+from mcp_server.domain.email.commands import SendEmail
+from mcp_server.domain.email.model import EmailPolicy
 from mcp_server.domain.email.transport import MailProvider
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
 from mcp_server.integrations.smtp import SmtpMailer, SmtpOptions

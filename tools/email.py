@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.desk import Desk
-from mcp_server.domain.email.model import FindEmails, SendEmail
+from mcp_server.domain.email.commands import FindEmails, SendEmail
 from mcp_server.domain.email.templates import NAMESPACE
 from mcp_server.domain.email.views import EmailState, EmailView, SentEmail, TemplateView
 from mcp_server.domain.tasks.views import TaskView

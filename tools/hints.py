@@ -1,6 +1,6 @@
 """What an empty list is answered with where it was narrowed by what there is nothing of."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named, quoted
@@ -29,20 +29,20 @@ def hint_of_newest(noun: str, narrowed: Mapping[str, tuple[str | None, Iterable[
 def _unlike(noun: str, name: str, asked: str, known: set[str]) -> str | None:
     if not known or any(asked.lower() in one.lower() for one in known):
         return None  # then it is another filter that nothing passes
-    names = sorted(known)
-    there = ", ".join(map(named, names[:NAMES_SHOWN]))
+    like = did_you_mean(near(asked, sorted(known)))
+    return f"None of the newest {noun}s has {name} {named(asked)}. {like}They have: {_some(sorted(known))}."
+
+
+def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    like = did_you_mean(near(asked, names))
-    return f"None of the newest {noun}s has {name} {named(asked)}. {like}They have: {there}{more}."
+    return f"{', '.join(map(named, names[:NAMES_SHOWN]))}{more}"
 
 
 def _hint(noun: str, name: str, asked: str, known: set[str]) -> str | None:
     if asked in known:
         return None
     names = sorted(known)
-    there = ", ".join(map(named, names[:NAMES_SHOWN]))
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    have = f"There are: {there}{more}." if names else "There are none yet."
+    have = f"There are: {_some(names)}." if names else "There are none yet."
     return f"No {noun} has {name} {named(asked)}. {did_you_mean(near(asked, names))}{have}"
 
 

@@ -2,7 +2,7 @@
 
 from mcp_server.domain.approvals.commands import FindApprovals
 from mcp_server.domain.desk import Desk
-from mcp_server.domain.email.model import FindEmails
+from mcp_server.domain.email.commands import FindEmails
 from mcp_server.domain.state.commands import FindDocuments
 from mcp_server.domain.tasks.commands import FindTasks
 from mcp_server.kernel.authority import Permission

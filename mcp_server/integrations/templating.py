@@ -13,7 +13,7 @@ from jinja2.runtime import LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from mcp_server.domain.email.model import BODY_CHARACTERS_MAX
+from mcp_server.domain.email.commands import BODY_CHARACTERS_MAX
 from mcp_server.integrations.template_rules import FILTERS, REPEAT, SPEND, TESTS, Steps, charge, require_allowed
 from mcp_server.kernel.errors import LimitExceeded, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import check_text, dump_json

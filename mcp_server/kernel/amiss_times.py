@@ -38,12 +38,20 @@ def amiss(name: str, given: object) -> Amiss:
     """What is wrong with a value at an argument of this name that takes a time; no word where that is not known."""
     number = number_in(given)
     if number is not None:
-        distance = _distance(name, number)
-        near = _in_figures(number) or moment_like(name, distance or given)
-        return Amiss(_counts_to(number), (near,), distance)
-    found = (why(given.strip()) for why in _WHYS) if isinstance(given, str) else ()
-    first = next((one for one in found if one is not None), Amiss("", (given if isinstance(given, str) else "",)))
-    return Amiss(first.why, tuple(moment_like(name, text) for text in first.near))
+        return _number_amiss(name, number)
+    found = _text_amiss(given) if isinstance(given, str) else Amiss("", ("",))
+    return Amiss(found.why, tuple(moment_like(name, text) for text in found.near))
+
+
+def _number_amiss(name: str, number: float) -> Amiss:
+    distance = _distance(name, number)
+    near = _in_figures(number) or moment_like(name, distance or number)
+    return Amiss(_counts_to(number), (near,), distance)
+
+
+def _text_amiss(text: str) -> Amiss:
+    found = (why(text.strip()) for why in _WHYS)
+    return next(filter(None, found), Amiss("", (text,)))
 
 
 def _counts_to(number: float) -> str:
@@ -66,10 +74,12 @@ def _in_figures(number: float) -> str | None:
 
 def _no_such_day(text: str) -> Amiss | None:
     found = _DAY.fullmatch(text)
+    return found and _not_in_its_month(found)
+
+
+def _not_in_its_month(found: re.Match[str]) -> Amiss | None:
     with suppress(ValueError, OverflowError):
-        first = datetime.fromisoformat(f"{found['month']}-01") if found is not None else None
-        if found is None or first is None:
-            return None
+        first = datetime.fromisoformat(f"{found['month']}-01")
         last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
         if not 1 <= int(found["day"]) <= last.day:
             near = (last, last + timedelta(days=1))
@@ -84,10 +94,13 @@ def _no_such_second(text: str) -> Amiss | None:
 
 def _no_such_hour(text: str) -> Amiss | None:
     found = _HOUR_24.fullmatch(text)
+    return found and _next_day(found)
+
+
+def _next_day(found: re.Match[str]) -> Amiss | None:
     with suppress(ValueError, OverflowError):
-        if found is not None:
-            day = datetime.fromisoformat(found["day"]) + timedelta(days=1)
-            return Amiss(": hours go up to 23", (_on(day, f"T00:00{found['rest'] or ''}"),))
+        day = datetime.fromisoformat(found["day"]) + timedelta(days=1)
+        return Amiss(": hours go up to 23", (_on(day, f"T00:00{found['rest'] or ''}"),))
     return None
 
 

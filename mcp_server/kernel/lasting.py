@@ -39,8 +39,12 @@ def in_seconds(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _left(member: Shape, name: str, value: Any) -> int | None:
     """How long it is until the time that stands in place of a duration which begins now."""
-    left = seconds_until(value) if name in FROM_NOW_ON and isinstance(value, str) else None
-    return None if left is None or left > (member.bounds[1] or left) else SecondsLeft.read(left, value)
+    return _within(member, value) if name in FROM_NOW_ON and isinstance(value, str) else None
+
+
+def _within(member: Shape, words: str) -> int | None:
+    left = seconds_until(words)
+    return None if left is None or left > (member.bounds[1] or left) else SecondsLeft.read(left, words)
 
 
 # A timeout, which counts from when a task is claimed, is none of these, nor is the delay of a retry.

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from mcp_server.kernel.complaints import complaints
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.values import Frozen
@@ -18,8 +19,10 @@ def merged(was: M | None, said: M | None) -> M | None:
     Raises:
         ValidationFailed: what is said does not go with what stays.
     """
-    if was is None or said is None:
-        return said or was
+    return (said or was) if was is None or said is None else _with(was, said)
+
+
+def _with(was: M, said: M) -> M:
     new = {name: getattr(said, name) for name in said.model_fields_set}
     try:
         return type(said).model_validate({name: getattr(was, name) for name in type(said).model_fields} | new)
@@ -29,5 +32,6 @@ def merged(was: M | None, said: M | None) -> M | None:
 
 def _at_odds(was: Frozen, new: dict[str, object], error: ValidationError) -> ValidationFailed:
     kept = {name: value for name, value in was.model_dump(mode="json").items() if name not in new}
-    wrong = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-    return ValidationFailed(wrong, next=f"What was not said stays: {dump_json(kept)}. Say all that is to be different.")
+    return ValidationFailed(
+        complaints(error), next=f"What was not said stays: {dump_json(kept)}. Say all that is to be different."
+    )

@@ -251,7 +251,11 @@ def _lasting(place: Shape, value: Any, name: str) -> tuple[int | str, ...]:
     """How long a text may mean, or how long it is until a time, that stands where a duration does."""
     if not (name.endswith(SECONDS) and isinstance(value, str)):
         return ()
-    seconds, most = seconds_until(value), place.bounds[1] or math.inf
+    return _until(value, place.bounds[1] or math.inf)
+
+
+def _until(value: str, most: float) -> tuple[int | str, ...]:
+    seconds = seconds_until(value)
     if seconds is None:
         return tuple(one for one in durations_like(value) if seconds_of(one) <= most)
     return (seconds,) if seconds <= most else ()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.approvals.commands import RequestApproval
-from mcp_server.domain.email.model import EmailSpec, SendEmail
+from mcp_server.domain.email.commands import EmailSpec, SendEmail
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.kernel.errors import IdempotencyConflict

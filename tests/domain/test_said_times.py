@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.calls.commands import OpenCall
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.kernel import moments

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from mcp_server.domain.email.attachments import Attachment, AttachmentSpec
-from mcp_server.domain.email.model import EmailSpec
+from mcp_server.domain.email.commands import EmailSpec
 from mcp_server.domain.email.transport import Unbuildable
 from mcp_server.integrations.headers import attached_as, literal, mailboxes, unstructured
 from mcp_server.integrations.mime import message

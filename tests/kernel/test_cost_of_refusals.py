@@ -114,7 +114,7 @@ def test_each_strange_zone_is_looked_for_on_disk_once_however_often_a_call_is_ch
         looked.append(name)
         raise KeyError(name)
 
-    monkeypatch.setattr("mcp_server.domain.tasks.schedules.ZoneInfo", nowhere)
+    monkeypatch.setattr("mcp_server.domain.tasks.zones.ZoneInfo", nowhere)
     zones = [f"Nowhere/At-all-{number}" for number in range(9)]
     refusal("tasks_create", tasks=[{"title": "x", "schedule": {"cron": "0 9 * * *", "timezone": one}} for one in zones])
     assert sorted(looked) == zones

@@ -17,7 +17,7 @@ from mcp_server.app import App, open_app
 from mcp_server.config import load_settings
 from mcp_server.domain.agents.commands import InstanceSpec, Register
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.speaking import Voices
 from mcp_server.domain.state.commands import SetDocument
 from mcp_server.domain.tasks.commands import CreateTasks

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.approvals.commands import RequestApproval
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.state.commands import SetDocument
 from mcp_server.kernel.errors import NotFound
 from tests.world import World

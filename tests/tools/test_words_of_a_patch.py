@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.state.commands import PatchDocument
 from mcp_server.kernel.json_tools import PatchOperation

@@ -19,7 +19,7 @@ from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval,
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.transactions import signing_key
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.email.model import FindEmails, SendEmail
+from mcp_server.domain.email.commands import FindEmails, SendEmail
 from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.locks.model import AcquireLock, ReleaseLock
 from mcp_server.domain.messages.model import ReadMessages, SendMessage

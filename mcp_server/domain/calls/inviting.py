@@ -10,7 +10,8 @@ from mcp_server.domain.approvals.people import is_mailbox, mailbox
 from mcp_server.domain.calls.links import PERSON, CallLinks
 from mcp_server.domain.calls.model import LiveCall, Participant
 from mcp_server.domain.calls.transactions import Asked, Invite
-from mcp_server.domain.email.model import Composed, EmailSpec
+from mcp_server.domain.email.commands import EmailSpec
+from mcp_server.domain.email.model import Composed
 from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.email.transactions import NewEmail
 from mcp_server.domain.people.service import Standing

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from mcp_server.domain.email.model import Composed, EmailSpec
+from mcp_server.domain.email.commands import EmailSpec
+from mcp_server.domain.email.model import Composed
 from mcp_server.kernel.addresses import kept_address
 from mcp_server.kernel.authority import principal_of
 from mcp_server.kernel.events import Origin

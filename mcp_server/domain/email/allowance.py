@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mcp_server.domain.email.model import EmailSpec
+from mcp_server.domain.email.commands import EmailSpec
 from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.kernel.addresses import kept_address, pattern_for, shown_address
 from mcp_server.kernel.clocks import JUMP_MIN

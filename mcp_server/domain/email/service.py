@@ -15,15 +15,8 @@ from mcp_server.domain.email import transactions
 from mcp_server.domain.email.alike import alike_to, sent_just_before
 from mcp_server.domain.email.allowance import fates, outside, over_the_limit, this_hour
 from mcp_server.domain.email.attachments import DOCUMENT_TYPE, OCTETS, Attachment, AttachmentSpec, document_file
-from mcp_server.domain.email.model import (
-    Composed,
-    Email,
-    EmailSpec,
-    FindEmails,
-    OutcomeStatus,
-    SendEmail,
-    no_email,
-)
+from mcp_server.domain.email.commands import EmailSpec, FindEmails, SendEmail
+from mcp_server.domain.email.model import Composed, Email, OutcomeStatus, no_email
 from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.email.remarks import not_filled, open_addresses, twice, without_dots
 from mcp_server.domain.email.templates import NAMESPACE, Rendering, fill_in, read_template

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pydantic import Field, ValidationError
 
-from mcp_server.domain.email.model import Content
+from mcp_server.domain.email.commands import Content
 from mcp_server.kernel.complaints import complaints
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 from mcp_server.kernel.json_text import check_line

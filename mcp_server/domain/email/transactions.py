@@ -10,7 +10,8 @@ from mcp_server.domain.approvals.people import is_mailbox
 from mcp_server.domain.approvals.transactions import open_approval, reason_of_no
 from mcp_server.domain.email.alike import Alike, alike_to, sent_just_before
 from mcp_server.domain.email.allowance import over_the_limit, this_hour
-from mcp_server.domain.email.model import Composed, Email, EmailSpec, Outcome, OutcomeStatus, no_email
+from mcp_server.domain.email.commands import EmailSpec
+from mcp_server.domain.email.model import Composed, Email, Outcome, OutcomeStatus, no_email
 from mcp_server.domain.people.transactions import has_address
 from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task

@@ -36,12 +36,21 @@ def normalised(name: str) -> str:
     name = normalize("NFC", name).replace("\\", "/")
     root = "/" if name.startswith("/") else ""
     parts: list[str] = []
-    for part in name.split("/"):
-        if part == ".." and parts and parts[-1] != ".." and not is_glob(parts[-1]):
+    for part in filter(_leads_on, name.split("/")):
+        if part == ".." and _is_plain(parts[-1:]):
             parts.pop()
-        elif part not in ("", "."):
+        else:
             parts.append(part)
     return root + "/".join(parts) or "."
+
+
+def _leads_on(part: str) -> bool:
+    return part not in ("", ".")
+
+
+def _is_plain(before: list[str]) -> bool:
+    """Whether there is a segment before of which it can be told what `..` behind it leads back from."""
+    return bool(before) and before != [".."] and not is_glob(before[0])
 
 
 def why_not_told(name: str) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.approvals.views import RequestedApproval
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound, PermissionDenied

@@ -18,7 +18,7 @@ from mcp_server.domain.approvals.transactions import CALLS_KIND
 from mcp_server.domain.approvals.views import ApprovalView
 from mcp_server.domain.approvals.voting import Voter
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.email.model import FindEmails
+from mcp_server.domain.email.commands import FindEmails
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Permission, Role

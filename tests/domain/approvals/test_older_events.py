@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mcp_server.domain.approvals.commands import RequestApproval
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.kernel.errors import PermissionDenied
 from mcp_server.persistence.sqlite.library import load_library

@@ -10,7 +10,7 @@ from mcp_server.domain.approvals.model import ApprovalPolicy, Seen
 from mcp_server.domain.approvals.views import ApprovalState, ApprovalView
 from mcp_server.domain.approvals.voting import Voter, user_at
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.email.model import FindEmails
+from mcp_server.domain.email.commands import FindEmails
 from mcp_server.domain.email.transport import Mailer, MailProvider
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.tasks.commands import ControlTasks, WaitForTasks

@@ -10,7 +10,7 @@ from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval,
 from mcp_server.domain.approvals.model import ApprovalPolicy
 from mcp_server.domain.approvals.views import ApprovalState, ApprovalView, RequestedApproval
 from mcp_server.domain.approvals.voting import Voter
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.kernel.authority import Permission, Role, Speaker

@@ -10,7 +10,7 @@ from mcp_server.domain.agents.commands import Register
 from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.commit.model import CommitCalls
 from mcp_server.domain.commit.service import CommitService, Committed
-from mcp_server.domain.email.model import FindEmails
+from mcp_server.domain.email.commands import FindEmails
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.messages.model import ReadMessages
 from mcp_server.domain.tasks.commands import FindTasks

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_server.domain.email.allowance import over_the_limit
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.kernel.errors import LimitExceeded, PermissionDenied
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.times import SECOND, iso

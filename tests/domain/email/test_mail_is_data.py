@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.email import transactions
-from mcp_server.domain.email.model import Composed, EmailSpec
+from mcp_server.domain.email.commands import EmailSpec
+from mcp_server.domain.email.model import Composed
 from mcp_server.domain.email.transactions import NewEmail
 from mcp_server.domain.email.transport import Mailer
 from mcp_server.domain.events.commands import ReadEvents

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from mcp_server.domain.approvals.commands import RequestApproval, Vote
 from mcp_server.domain.approvals.voting import user_at
 from mcp_server.domain.areas import AREAS
+from mcp_server.domain.email.commands import FindEmails, SendEmail
 from mcp_server.domain.email.delivery import EmailDelivery
-from mcp_server.domain.email.model import Email, FindEmails, Outcome, SendEmail, outcomes_for
+from mcp_server.domain.email.model import Email, Outcome, outcomes_for
 from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.email.templates import Rendering
 from mcp_server.domain.email.transactions import track

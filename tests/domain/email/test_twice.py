@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.email.views import SentEmail
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.call import Call

@@ -10,7 +10,7 @@ from mcp_server.app import desk_on
 from mcp_server.domain.agents.views import AgentView
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.email.model import FindEmails, SendEmail
+from mcp_server.domain.email.commands import FindEmails, SendEmail
 from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.email.views import EmailState
 from mcp_server.domain.events.commands import ReadEvents

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.email.model import FindEmails, SendEmail
+from mcp_server.domain.email.commands import FindEmails, SendEmail
 from mcp_server.domain.search import finding, transactions
 from mcp_server.domain.search.transactions import index_some
 from mcp_server.domain.tasks.archive import ARCHIVE_AT_ONCE

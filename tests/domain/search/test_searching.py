@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mcp_server.domain.agents.commands import Capability, FindAgents, Register
-from mcp_server.domain.email.model import FindEmails, SendEmail
+from mcp_server.domain.email.commands import FindEmails, SendEmail
 from mcp_server.domain.search.service import BEHIND_MAX, INDEX_KIND, TextIndex, index_texts, is_behind
 from mcp_server.domain.search.transactions import index_some
 from mcp_server.domain.state.commands import FindDocuments, RestoreDocument, SetDocument

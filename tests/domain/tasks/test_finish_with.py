@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.email.model import FindEmails
+from mcp_server.domain.email.commands import FindEmails
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.messages.model import ReadMessages
 from mcp_server.domain.tasks.commands import FinishTask

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.tasks.commands import CreateTasks
 from mcp_server.kernel.authority import Role, Speaker
 from mcp_server.kernel.errors import IdempotencyConflict

@@ -7,7 +7,7 @@ import pytest
 
 from mcp_server.domain.agents.commands import InstanceSpec, Register
 from mcp_server.domain.approvals.model import RequestApproval
-from mcp_server.domain.email.model import SendEmail
+from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.messages.model import SendMessage
