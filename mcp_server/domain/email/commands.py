@@ -109,6 +109,7 @@ class EmailSpec(Frozen):
 
     def content_hash(self) -> str:
         """What an idempotency key is bound to: everything else that was said, in whichever order recipients stand."""
+        # Who asks again often puts its list of people together anew, in no order of its own.
         recipients = {name: sorted(set(getattr(self, name))) for name in ("to", "cc", "bcc")}
         return self._content_hash({name: some for name, some in recipients.items() if some})
 
