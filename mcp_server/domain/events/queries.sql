@@ -273,10 +273,10 @@ DELETE FROM events WHERE seq IN (
 RETURNING seq
 
 -- name: event_at
-SELECT seq FROM events WHERE seq = :seq AND :xid = 0
+SELECT seq, 0 AS xid FROM events WHERE seq = :seq AND :xid = 0
 
 -- name: event_at (postgres)
-SELECT seq FROM events WHERE seq = :seq AND xid = CAST(:xid AS text)::xid8
+SELECT seq, xid::text::bigint AS xid FROM events WHERE seq = :seq AND xid = CAST(:xid AS text)::xid8
 
 -- name: event_newest
 SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1

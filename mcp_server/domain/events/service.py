@@ -327,10 +327,9 @@ class EventService:
         hear of anything, or before the beginning, on an engine that counts otherwise."""
         if command.after is None or place == START:
             return
-        if await self._database.fetch_one("event_at", xid=place.xid, seq=place.seq) is not None:
-            return
-        horizon = await self._database.fetch_one("event_horizon")
-        if horizon is None or place > Position.of(horizon):
+        there = await self._database.fetch_one("event_at", xid=place.xid, seq=place.seq)
+        there = there or await self._database.fetch_one("event_horizon")
+        if there is None or place > Position.of(there):
             raise await self._not_of_this_log(place)
 
     async def _not_of_this_log(self, place: Position) -> ValidationFailed:
