@@ -69,7 +69,7 @@ def test_a_pattern_of_the_operators_lets_no_option_through_either():
     [
         ('argv = ["run", "{wat}"]', "argv names {wat}, which [arguments] does not declare"),
         ('argv = ["run", "}"]', "argv names {}}"),
-        ("argv = []", "at least 1 item"),
+        ("argv = []", "it takes at least 1"),
         ('argv = ["x"]\n[launchers.it.arguments.slot]\ntype = "int"', "the desk fills it in itself"),
         ('argv = ["x"]\n[launchers.it.arguments.c]\ntype = "choice"', "a choice needs `choices`"),
         ('argv = ["x"]\n[launchers.it.arguments.c]\npattern = "("\ndefault = "x"', "no regular expression"),
