@@ -125,7 +125,7 @@ def _say_history(result: HistoryResult) -> str:
     if result.compared is None:
         return f"{said}{_more(written)}"
     old, new = result.compared
-    each = " `changed_paths` of each: what it changed." if written[0].changed_paths else ""
+    each = " `changed_values` of each: what it changed." if written[0].changed_paths else ""
     first = written[-1].version or old
     more = f" from_version={first} compares from there." if first < old else ""
     changes = counted(len(result.changes or ()), "change")

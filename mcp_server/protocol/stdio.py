@@ -37,7 +37,9 @@ INITIALIZED = "notifications/initialized"
 CHANNEL_MESSAGE = f"notifications/{CHANNEL}"
 READ_BYTES = 1 << 16
 CHUNKS_AHEAD_MAX = 16
-LINE_BYTES_MAX = 16 * 1024 * 1024
+LINE_BYTES_MAX = 4 * 1024 * 1024
+"""As many as over HTTP: while a message is read and checked, everything else waits."""
+
 UNANSWERED_MAX = 64
 """How many requests are taken in while the client does not read what was answered."""
 

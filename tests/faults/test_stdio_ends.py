@@ -256,7 +256,7 @@ def test_refusals_that_nobody_reads_hold_no_server_up(tmp_path: Path):
 def test_a_line_that_is_too_long_is_answered_with_the_limit_and_the_next_one_works(tmp_path: Path):
     long = call(7, "state_set", namespace="n", key="k", value="x" * (17 << 20))
     answers = piped(tmp_path, HELLO + long + line(id=8, method="ping"))
-    assert "16,777,216 bytes" in answers[7]["error"]["message"]
+    assert "4,194,304 bytes" in answers[7]["error"]["message"]
     assert answers[8]["result"] == {}
 
 

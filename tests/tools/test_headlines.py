@@ -297,8 +297,10 @@ async def test_a_history_with_a_diff_says_what_each_version_changed(tmp_path: Pa
         for value in ({"a": 1}, {"a": 2}, {"a": 2, "b": 1}):
             await said(client, "state_set", **document, value=value)
         text, told = await said(client, "state_history", **document, diff=True)
-        assert text.startswith("3 versions, the last of them 3 by ") and "`changed_paths` of each" in text
+        assert text.startswith("3 versions, the last of them 3 by ") and "`changed_values` of each" in text
         assert [one.get("changed_paths") for one in told["versions"]] == [["/b"], ["/a"], None]
+        changed = [one.get("changed_values") for one in told["versions"]]
+        assert changed == [{"/b": {"new": 1}}, {"/a": {"old": 1, "new": 2}}, None]
         text, told = await said(client, "state_history", **document, from_version=1, to_version=2)
         assert text.startswith("2 versions of 3, the last of them 2 by ") and "changed_paths" not in told["versions"][0]
 

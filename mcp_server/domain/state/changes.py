@@ -3,15 +3,18 @@
 import json
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 from mcp_server.domain.state.commands import DocumentHistory
 from mcp_server.domain.state.model import document_id, no_document
 from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.json_tools import Change, differences
 from mcp_server.kernel.paging import COUNTED_MAX
 from mcp_server.kernel.quoting import named, quoted
 
 PLACES_SHOWN = 8
+SIDES_CHARACTERS_MAX = 160
 CHANGES_SHOWN = 200
 
 
@@ -33,12 +36,28 @@ def compared(old: str, new: str) -> list[Change]:
     return differences(json.loads(old), json.loads(new), COUNTED_MAX)
 
 
-def places_between(values: Sequence[str]) -> list[list[str]]:
-    """Where each value differs from the next, the one before it; of many places the first, and how many more."""
-    paths = [[one.path for one in compared(old, new)] for new, old in pairwise(values)]
-    return [
-        one if len(one) <= PLACES_SHOWN else [*one[:PLACES_SHOWN], f"and {_more(one, PLACES_SHOWN)}"] for one in paths
-    ]
+class Differs(NamedTuple):
+    """Where a version differs from the one before: of many places the first, and how many more; and what stood and
+    stands there, by the place, where both are short."""
+
+    changed_paths: list[str]
+    changed_values: dict[str, dict[str, Any]] | None
+
+
+def differs_each(values: Sequence[str]) -> list[Differs]:
+    """Where each value differs from the next, the one before it."""
+    return [_differs(compared(old, new)) for new, old in pairwise(values)]
+
+
+def _differs(changes: Sequence[Change]) -> Differs:
+    first = changes[:PLACES_SHOWN]
+    more = [f"and {_more(changes, PLACES_SHOWN)}"] if len(changes) > PLACES_SHOWN else []
+    sides = {one.path: one.model_dump(include=_SIDES[one.op]) for one in first}
+    short = {path: sides for path, sides in sides.items() if len(dump_json(sides)) <= SIDES_CHARACTERS_MAX}
+    return Differs([*(one.path for one in first), *more], short or None)
+
+
+_SIDES = {"add": {"new"}, "remove": {"old"}, "replace": {"old", "new"}}
 
 
 def _more(found: Sequence[object], shown: int) -> str:

@@ -9,7 +9,7 @@ from mcp_server.domain.events.told import caused_by, told_of
 from mcp_server.domain.search.finding import Sought, fetch_page_holding
 from mcp_server.domain.state import transactions
 from mcp_server.domain.state.answers import patched_answer, restored_answer, set_answer
-from mcp_server.domain.state.changes import CHANGES_SHOWN, compared, no_versions, places_between, rest
+from mcp_server.domain.state.changes import CHANGES_SHOWN, compared, differs_each, no_versions, rest
 from mcp_server.domain.state.commands import (
     Addressed,
     DocumentHistory,
@@ -150,11 +150,12 @@ class StateService:
         return 0 if row is None else row["version"]
 
     async def _with_places(self, command: DocumentHistory, told: HistoryResult) -> HistoryResult:
-        """Each of the newest versions with the places where it differs from the one before."""
+        """Each of the newest versions with where it differs from the one before."""
         numbers = [one.version for one in told.versions if one.version is not None][: DIFFED_MAX + 1]
         values = [(await self._version(command, number))["value"] for number in numbers]
-        places = dict(zip(numbers, await asyncio.to_thread(places_between, values), strict=False))
-        versions = [one.evolved({"changed_paths": places.get(one.version or 0)}) for one in told.versions]
+        differs = dict(zip(numbers, await asyncio.to_thread(differs_each, values), strict=False))
+        found = [(one, differs.get(one.version or 0)) for one in told.versions]
+        versions = [one if how is None else one.evolved(how._asdict()) for one, how in found]
         return told.evolved({"versions": versions})
 
     async def _endings(self, id_: str, versions: tuple[int, int]) -> list[tuple[int, VersionView]]:

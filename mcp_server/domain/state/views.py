@@ -108,8 +108,9 @@ class SetResult(View):
 
 
 class VersionView(View):
-    """One version of a document, where it differs from the one before if a diff is asked for, and the approval whose
-    calls wrote it, if one did; or that it was deleted or expired, which makes no version."""
+    """One version of a document, where it differs from the one before if a diff is asked for, what stood there and what
+    stands there since where that is short, and the approval whose calls wrote it, if one did; or that it was deleted or
+    expired, which makes no version."""
 
     version: int | None = None
     deleted: bool | None = None
@@ -119,6 +120,7 @@ class VersionView(View):
     note: str | None = None
     bytes: int | None = None
     changed_paths: list[str] | None = None
+    changed_values: dict[str, dict[str, Any]] | None = None
     approval_id: str | None = None
 
 
