@@ -163,7 +163,9 @@ def _until(approval: ApprovalState | ApprovalView) -> str:
 
 
 def _takes(approval: ApprovalState) -> str:
-    return f" It takes one of {several([*map(quoted, approval.choices)], 20)}." if approval.choices else ""
+    taken = [f"one of {several([*map(quoted, approval.choices)], 20)}"] if approval.choices else []
+    taken += ["an answer in own words"] if approval.free_text else []
+    return f" It takes {' or '.join(taken)}." if taken else ""
 
 
 def _say_decided(approval: ApprovalState) -> str:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Self
+
+from pydantic import model_validator
 
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.desk import Desk
@@ -16,6 +18,7 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import EmailId
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.together import not_together
 from mcp_server.kernel.views import View
 from tools.facts import EMAIL, as_json, beside
 from tools.nothing import nothing_sent
@@ -39,6 +42,14 @@ class FindArguments(FindEmails):
 
     email_id: EmailId | None = None
     templates: bool = False
+
+    @model_validator(mode="after")
+    def _lists_one_kind(self) -> Self:
+        beside = {name for name in self.model_fields_set - {"templates", "limit"} if getattr(self, name) is not None}
+        if self.templates and beside:
+            change: dict[str, Any] = dict.fromkeys(beside)
+            raise not_together("`templates` lists all templates, and nothing narrows that.", **change)
+        return self
 
 
 class FindResult(View):

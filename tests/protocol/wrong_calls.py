@@ -578,6 +578,11 @@ WRONG: list[Wrong] = [
     ("tasks_claim", {"max_tasks": 1000}, ("from 1 to 100",)),
     ("tasks_report", WORK | {"progress": 0.5}, ("progress: 0.5", "progress is in per cent: 50", '{"percent":50.0}')),
     (
+        "email_find",
+        {"templates": True, "status": "sent", "cursor": "x"},
+        ("`templates` lists all templates, and nothing narrows that", "email_find(templates=true)"),
+    ),
+    (
         "deployments_define",
         DEPLOY | {"services": [WEB | {"image": "No Spaces"}]},
         ('"No Spaces" is not accepted; it takes the name of an image', "ghcr.io/org/app:1.2"),

@@ -41,7 +41,8 @@ def said_again(asked: Asked, policy: ApprovalPolicy) -> list[str]:
     approval = asked.approval
     reminded = approval.expires_at is not None and approval.remind_at is None
     told = f"asked before, at {iso(approval.opened_at)}{', and reminded once since' if reminded else ''}"
-    return [f"it was {told}: nobody is told again."]
+    anew = f" Asked with task_id='{approval.task_id}' and without its key, it reminds them."
+    return [f"it was {told}: nobody is told again.{'' if reminded or not approval.people() else anew}"]
 
 
 class Opened(NamedTuple):

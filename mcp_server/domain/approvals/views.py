@@ -132,6 +132,7 @@ class ApprovalState(View):
     status: str
     says: list[str] | None = None
     choices: list[str] | None = None
+    free_text: bool | None = None
     action_hash: str
     approvers: list[str] | None = None
     expires_at: str | None = None
@@ -161,6 +162,7 @@ def approval_state(row: Row, *, reminded: bool = False) -> ApprovalState:
         status=outcome_of(row).word(),
         says=_said(calls) if calls else None,
         choices=json_or_none(row["choices"]),
+        free_text=bool(row["free_text"]) or None,
         action_hash=row["action_hash"],
         approvers=json.loads(row["approvers"]) or None,
         expires_at=iso_or_none(row["expires_at"]),

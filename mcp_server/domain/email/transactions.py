@@ -1,6 +1,7 @@
 """Transaction functions of the outbox: queue a mail with the task that sends it, hand it over, keep the answer; and
 what a task's life does to the mail that it sends."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,9 +18,12 @@ from mcp_server.domain.tasks.creation import create_one
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.rows import find_row, load_task
 from mcp_server.domain.tasks.spec import RetrySpec, TaskSpec
+from mcp_server.kernel.errors import IdempotencyConflict
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.keys import key_conflict
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.store import Row, Transaction
+from mcp_server.kernel.times import iso
 
 EMAIL_KIND = "system.email."
 """How the kinds of tasks begin that send a mail; the provider follows, since not every process has every one."""
@@ -65,7 +69,7 @@ def queue(tx: Transaction, origin: Origin, new: NewEmail) -> Queued:
         IdempotencyConflict: the key was used for another mail.
         LimitExceeded: mails went to as many in this hour as are allowed.
     """
-    earlier = _replayed(tx, origin, new.spec)
+    earlier = _replayed(tx, origin, new)
     if earlier is not None:
         return Queued(earlier, replayed=True, task=find_row(tx, earlier["task_id"]))
     _require_rate(tx, origin, new)
@@ -218,12 +222,34 @@ def _load(tx: Transaction, email_id: str) -> Email:
     return Email.adopt(row)
 
 
-def _replayed(tx: Transaction, origin: Origin, spec: EmailSpec) -> dict[str, Any] | None:
-    key = spec.idempotency_key
+def _replayed(tx: Transaction, origin: Origin, new: NewEmail) -> dict[str, Any] | None:
+    spec, key = new.spec, new.spec.idempotency_key
     earlier = None if key is None else tx.one("email_by_idempotency_key", key=key, owner=origin.principal)
     if earlier is not None and earlier["content_hash"] not in (spec.content_hash(), *spec.content_hashes_before()):
-        raise key_conflict(spec.idempotency_key or "", "email", earlier["id"], earlier["subject"])
+        if _is_same_mail(earlier, new):
+            raise _another_time(key or "", earlier)
+        raise key_conflict(key or "", "email", earlier["id"], earlier["subject"])
     return earlier
+
+
+def _is_same_mail(earlier: Mapping[str, Any], new: NewEmail) -> bool:
+    """Whether the same words go to the same people, whenever that is."""
+    people = zip(("recipients", "cc", "bcc"), (new.spec.to, new.spec.cc, new.spec.bcc), strict=True)
+    content = {name: getattr(new.content, name) for name in ("subject", "text", "html")}
+    said = content | {"reply_to": new.spec.reply_to, "template": new.content.template}
+    is_said = all(earlier[name] == value for name, value in said.items())
+    return is_said and all(set(json.loads(earlier[name])) == set(given) for name, given in people)
+
+
+def _another_time(key: str, earlier: Mapping[str, Any]) -> IdempotencyConflict:
+    # Whoever asks again often reckons "in two minutes" anew; a new key would send the mail twice.
+    at = "at once" if earlier["send_at"] is None else f"at {iso(earlier['send_at'])}"
+    return IdempotencyConflict(
+        f"The idempotency key {quoted(key)} was used for this very mail at another time: {earlier['id']} goes {at}.",
+        next=f"It goes once, so nothing is left to do; tasks_control(action='reschedule', task_ids=["
+        f"'{earlier['task_id']}'], run_at=...) moves it while it waits.",
+        details={"idempotency_key": key, "email_id": earlier["id"]},
+    )
 
 
 def _require_rate(tx: Transaction, origin: Origin, new: NewEmail) -> None:

@@ -78,9 +78,11 @@ SELECT about, at FROM (
   UNION ALL SELECT '', at FROM ended WHERE at IS NOT NULL) AS found
 ORDER BY about = '' DESC, at DESC LIMIT :text_kept
 
--- PostgreSQL's index has no order, so the texts are read instead of it, span by span.
+-- PostgreSQL's index has no order, so the texts are read instead of it, span by span, and nothing is asked of the
+-- trigrams but that there are some.
 -- name: texts_walked (postgres)
-{{texts_by_spans}}
+SELECT about, at FROM ({{texts_by_spans}}) AS walked WHERE CAST(:text_trigrams AS text[]) IS NOT NULL
+ORDER BY about = '' DESC, at DESC
 
 -- The same of what is too short for an index, which the texts themselves are read for, from the newest on.
 -- name: texts_passed (long)
@@ -107,7 +109,7 @@ ORDER BY about = '' DESC, at DESC LIMIT :text_kept
 -- name: fragment.texts_by_spans (postgres)
 WITH reached AS MATERIALIZED (
   SELECT held.about, held.at, s.span FROM (
-    SELECT span FROM text_spans WHERE kind = :text_kind AND CAST(:text_trigrams AS text[]) IS NOT NULL AND span <= (
+    SELECT span FROM text_spans WHERE kind = :text_kind AND span <= (
       SELECT MAX(span) FROM text_spans WHERE kind = :text_kind AND oldest_at <= :text_before)) AS s
   CROSS JOIN LATERAL (
     SELECT t.about, t.at FROM texts t

@@ -36,6 +36,7 @@ class TaskLine(View):
     error: dict[str, Any] | None = None
     finished_at: str | None = None
     took_seconds: float | None = None
+    last_attempt_took_seconds: float | None = None
     cancel_requested: bool | None = None
     cancel_reason: str | None = None
     pause_reason: str | None = None
@@ -82,9 +83,12 @@ class ClaimsView(View):
 
 
 def task_line(task: TaskView) -> TaskLine:
-    """A task in a list; of one that has ended, when and with what."""
-    attempt = task.attempt if task.attempt > 1 else None
-    return TaskLine.adopt(_of(TaskLine, task) | {"attempt": attempt})
+    """A task in a list; of one that has ended, when and with what. What it took is that of its last attempt, which is
+    said where there were others."""
+    if task.attempt <= 1:
+        return TaskLine.adopt(_of(TaskLine, task) | {"attempt": None})
+    took = {"took_seconds": None, "last_attempt_took_seconds": task.took_seconds}
+    return TaskLine.adopt(_of(TaskLine, task) | took)
 
 
 def claims_view(claimed: ClaimedTasks, speaker: str) -> ClaimsView:
@@ -115,5 +119,5 @@ def _work(task: TaskView, speaker: str) -> WorkView:
 
 def _of(view: type[View], task: TaskView) -> dict[str, Any]:
     """The members of a view from a task's; what is as it is where nothing is said is left out."""
-    known = task.fields()
+    known = {"last_attempt_took_seconds": None} | task.fields()
     return {name: None if known[name] == _UNSAID.get(name, ...) else known[name] for name in blank_of(view)}

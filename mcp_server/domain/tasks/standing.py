@@ -13,7 +13,7 @@ from mcp_server.kernel.times import SECOND, Micros, iso, iso_or_none
 from mcp_server.kernel.views import View, json_or_none
 
 FIRINGS_SHOWN = 5
-UNFINISHED_NAMED_MAX = 2
+UNFINISHED_NAMED_MAX = 5
 
 
 class TaskState(View):
@@ -79,8 +79,7 @@ async def created_states(done: Iterable[tuple[Row, bool]], now: Micros) -> list[
 
 def _created(row: Row, replayed: bool, now: Micros) -> TaskState:
     """A task that was just created, in the place of what its creator said of it."""
-    # On what it depends was said; beside anything else, to leave that out would say that it waits for the rest alone.
-    waits = waits_for(row) if waits_for(row, row["waits_on"]) else None
+    waits = waits_for(row, row["waits_on"])  # on what it depends was said
     state = task_state(row, replayed, now)
     said = {"title": None, "attempt": None, "waits_for": waits} | _unusual(state)
     return state.evolved(said if not replayed else {})

@@ -64,6 +64,7 @@ class TaskView(View):
     approval: str | None = None
     attempt: int
     max_attempts: int | None = None
+    retry: dict[str, float] | None = None
     timeout_seconds: float | None = None
     concurrency_key: str | None = None
     description: str | None = None
@@ -161,6 +162,7 @@ def _task_full(row: Row) -> TaskView:
             "approval": approval_of(row),
             "attempt": row["attempt"],
             "max_attempts": (row["max_attempts"] or MAX_ATTEMPTS_DEFAULT) + row["attempts_forgiven"],
+            "retry": _retry(row),
             "timeout_seconds": row["timeout_seconds"],
             "concurrency_key": row["concurrency_key"],
             "description": row["description"] or None,
@@ -182,6 +184,13 @@ def _task_full(row: Row) -> TaskView:
             "attempts": None,
         }
     )
+
+
+def _retry(row: Row) -> dict[str, float] | None:
+    """How long a task rests before it is tried again, where that was said."""
+    if row["max_attempts"] is None:
+        return None
+    return {"delay_seconds": row["retry_delay_seconds"], "max_delay_seconds": row["retry_max_delay_seconds"]}
 
 
 def _lease(row: Row) -> LeaseView | None:

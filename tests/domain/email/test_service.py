@@ -150,6 +150,15 @@ async def test_the_same_key_finds_the_first_mail_and_other_content_is_refused(wo
     assert len(provider.mails) == 1
 
 
+async def test_the_same_mail_at_another_time_is_not_said_to_be_another_that_needs_a_new_key(world: World):
+    first = await send(world, idempotency_key="k", send_at="2027-02-01T09:00:00Z")
+    with pytest.raises(IdempotencyConflict, match="this very mail at another time") as refused:
+        await send(world, idempotency_key="k", send_at="2027-02-01T09:00:07Z")
+    assert f"{first.id} goes at 2027-02-01T09:00:00" in refused.value.message and "new key" not in refused.value.message
+    with pytest.raises(IdempotencyConflict, match="Use a new key for new content"):
+        await send(world, idempotency_key="k", send_at="2027-02-01T09:00:07Z", text="other words")
+
+
 async def test_a_temporary_failure_is_retried_after_about_five_seconds_for_those_it_was_for(world: World):
     busy = Report({"ann@example.org": Outcome("sent", 250, "ok"), "bob@example.org": Outcome("deferred", 451, "full")})
     provider = Provider(busy)

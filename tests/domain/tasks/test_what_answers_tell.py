@@ -136,13 +136,3 @@ async def test_a_task_that_has_ended_is_not_said_to_wait_where_its_creation_is_r
     assert (await world.desk.tasks.create(world.call, command)).warnings is None
     await world.finish(await world.claim_one(agent))
     assert (await world.desk.tasks.create(world.call, command)).warnings is None
-
-
-async def test_what_a_new_task_waits_for_is_told_whole_where_it_is_more_than_was_said(world: World):
-    first, later, plain = await world.created(
-        {"title": "edit"},
-        {"title": "premiere", "depends_on": ["#0"], "run_at": "2099-01-01T00:00:00Z"},
-        {"title": "cut", "depends_on": ["#0"]},
-    )
-    assert later.waits_for is not None and later.waits_for[0] == f"1 unfinished dependency ({first.id})"
-    assert later.waits_for[1].startswith("its time, ") and plain.waits_for is None
