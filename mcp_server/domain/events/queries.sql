@@ -302,6 +302,7 @@ ORDER BY seq DESC LIMIT 1
 -- name: event_last_of
 SELECT seq FROM events WHERE aggregate_id = :id AND type = :type ORDER BY seq DESC LIMIT 1
 
+-- Put in an order that no index has: for that of the log it might be read from its first event on.
 -- name: events_beside
 SELECT e.type, e.aggregate_id, e.version, e.seq > known.seq AS is_later FROM events AS e
 JOIN (
@@ -309,7 +310,7 @@ JOIN (
 ) AS known ON e.correlation_id = known.correlation_id
   AND e.seq > known.seq - :span AND e.seq < known.seq + :span AND e.aggregate_id <> :id
 WHERE e.causation_seq >= CASE WHEN e.seq > known.seq THEN known.seq ELSE :cause END
-ORDER BY e.seq LIMIT :limit
+ORDER BY e.seq + 0 LIMIT :limit
 
 -- name: events_latest
 SELECT at, type, aggregate_id, actor, data FROM events ORDER BY seq DESC LIMIT :limit
