@@ -126,8 +126,8 @@ async def _put_to_anyone(desk: Desk, call: Call, args: FindArguments) -> str | N
     too."""
     if args.approver is None or args.status not in (None, "pending"):
         return None
-    newest = await desk.approvals.find(call, FindApprovals(status="pending", task_id=args.task_id, limit=LIMIT_MAX))
-    free = [one.id for one in newest.items if one.approvers is None]
+    newest = FindApprovals(status="pending", task_id=args.task_id, limit=LIMIT_MAX)
+    free = await desk.approvals.put_to_anyone(call, newest)
     return f"Put to anyone who may decide, so not listed: {several(free)}." if free else None
 
 

@@ -21,7 +21,7 @@ from mcp_server.domain.people.managing import PeopleService
 from mcp_server.domain.people.secrets import sha256_of
 from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.authority import Actor, Role
-from mcp_server.kernel.complaints import complaint
+from mcp_server.kernel.complaints import complaints
 from mcp_server.kernel.errors import OpsError, ValidationFailed
 from mcp_server.kernel.once import Once
 from mcp_server.kernel.services import Services
@@ -170,6 +170,5 @@ def _made(actor: Actor) -> Bearer:
 
 def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {complaint(first)}."
+        return f"{complaints(error)}."
     return str(error).splitlines()[0]

@@ -294,8 +294,8 @@ class Approval(Record):
         same |= {"approvers": {*map(person_key, self.people())}, "quorum": self.needed, "expires_in_seconds": lasts}
         asked |= {"approvers": {*map(person_key, command.people())}, "quorum": command.needed()}
         asked |= {"expires_in_seconds": duration(command.expires_in_seconds)}
-        named = ("title", "action", "details", "choices", "free_text", "approvers", "quorum", "expires_in_seconds")
-        return [name for name in named if name in said and asked[name] != same[name]]
+        compared = ("title", "action", "details", "choices", "free_text", "approvers", "quorum", "expires_in_seconds")
+        return [name for name in compared if name in said and asked[name] != same[name]]
 
     def bound_to(self, task: Task) -> str:
         """The hash of what is asked, with the task as it is now; a task of the server's own only stands for what is

@@ -1,6 +1,7 @@
 """Use cases of approvals: agents ask, people decide, and what waited goes on exactly once."""
 
 import contextlib
+import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Composed, Composing, warned
 from mcp_server.kernel.errors import AtCapacity, Busy, Conflict, LeaseLost, OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
-from mcp_server.kernel.paging import Listed, Query, fetch_page
+from mcp_server.kernel.paging import Listed, Page, Query, fetch_page
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
@@ -183,10 +184,18 @@ class ApprovalService:
 
     async def find(self, call: Call, command: FindApprovals) -> Listed[ApprovalView]:
         """Approvals, newest first, without their details; of an approver, those that it is named in or answered."""
+        page = await self._page(call, command)
+        return Listed([await self._viewed(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
+
+    async def put_to_anyone(self, call: Call, command: FindApprovals) -> list[str]:
+        """The ids of those of a list that name nobody."""
+        rows = (await self._page(call, command)).rows
+        return [row["id"] for row in rows if not json.loads(row["approvers"])]
+
+    async def _page(self, call: Call, command: FindApprovals) -> Page:
         call.actor.require(Permission.APPROVALS_READ)
         query = seen_by(call, listed(command), (OWN_QUESTIONS,))
-        page = await fetch_page(self._database, query, command.limit, ("created_at", "id"))
-        return Listed([await self._viewed(row, full=False) for row in page.rows], page.next_cursor, page.omitted)
+        return await fetch_page(self._database, query, command.limit, ("created_at", "id"))
 
     async def held_by(self, call: Call, agent_id: str) -> Holding | None:
         """The open questions of an agent, for who may speak as it."""

@@ -142,6 +142,7 @@ class EmailDelivery:
             if asked is None:
                 return None
             text, html = asked, None
+        is_answer = answered(email.reply_to) is not None
         return Mail(
             id=email.id,
             message_id=email.message_id,
@@ -150,8 +151,8 @@ class EmailDelivery:
             to=json.loads(email.recipients),
             cc=json.loads(email.cc),
             bcc=json.loads(email.bcc),
-            reply_to=None if answered(email.reply_to) else email.reply_to,
-            answers=email.reply_to if answered(email.reply_to) else None,
+            reply_to=None if is_answer else email.reply_to,
+            answers=email.reply_to if is_answer else None,
             subject=email.subject,
             text=text,
             html=html,

@@ -85,10 +85,9 @@ class ClaimsView(View):
 def task_line(task: TaskView) -> TaskLine:
     """A task in a list; of one that has ended, when and with what. What it took is that of its last attempt, which is
     said where there were others."""
-    if task.attempt <= 1:
-        return TaskLine.adopt(_of(TaskLine, task) | {"attempt": None})
-    took = {"took_seconds": None, "last_attempt_took_seconds": task.took_seconds}
-    return TaskLine.adopt(_of(TaskLine, task) | took)
+    once: dict[str, Any] = {"attempt": None, "last_attempt_took_seconds": None}
+    again: dict[str, Any] = {"took_seconds": None, "last_attempt_took_seconds": task.took_seconds}
+    return TaskLine.adopt(_of(TaskLine, task) | (once if task.attempt <= 1 else again))
 
 
 def claims_view(claimed: ClaimedTasks, speaker: str) -> ClaimsView:
@@ -118,6 +117,7 @@ def _work(task: TaskView, speaker: str) -> WorkView:
 
 
 def _of(view: type[View], task: TaskView) -> dict[str, Any]:
-    """The members of a view from a task's; what is as it is where nothing is said is left out."""
-    known = {"last_attempt_took_seconds": None} | task.fields()
-    return {name: None if known[name] == _UNSAID.get(name, ...) else known[name] for name in blank_of(view)}
+    """The members of a view that a task's has, too; what is as it is where nothing is said is left out."""
+    known = task.fields()
+    shared = (name for name in blank_of(view) if name in known)
+    return {name: None if known[name] == _UNSAID.get(name, ...) else known[name] for name in shared}
