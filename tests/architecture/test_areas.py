@@ -132,6 +132,7 @@ def test_every_resource_that_tells_of_one_thing_changes_with_an_aggregate():
         assert uri in plain | shapes or any(r.uri_template.startswith(uri.rsplit("/", 1)[0]) for r in RESOURCES), uri
 
 
+@pytest.mark.slow
 def test_every_kind_of_system_task_that_is_created_has_a_handler_in_an_area():
     known = tuple(kind.kind for kind in AREAS.kinds)
     for path in sorted((ROOT / "mcp_server").rglob("*.py")):

@@ -48,6 +48,7 @@ def test_new_bounds_stand_under_the_files_own_comment(quality: ModuleType, tmp_p
     assert path.read_text() == "# why\nduplicated_lines = 9\ncomplexity_mean = 2.8\n"
 
 
+@pytest.mark.slow
 def test_what_stands_twice_and_what_is_tangled_is_found(quality: ModuleType, tmp_path: Path):
     paths = [tmp_path / f"{name}.py" for name in ("one", "two", "empty")]
     for path in paths[:2]:

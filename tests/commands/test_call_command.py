@@ -74,6 +74,7 @@ def test_flags_reach_the_server_as_the_variables_that_say_the_same(monkeypatch: 
     assert given == [{"DATAMCP_READ_ONLY": "True", "DATAMCP_TOOLSETS": "tasks,state", "DATAMCP_AGENT": "ann"}]
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_start_is_told_in_its_own_words(tmp_path: Path):
     done = called("tasks_find", "--toolsets", "nonsense", folder=tmp_path)
     assert done.returncode == 1 and "nonsense" in done.stderr and "Traceback" not in done.stderr

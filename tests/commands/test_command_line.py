@@ -248,6 +248,7 @@ def test_a_database_is_backed_up_restored_exported_and_imported_from_the_command
     assert "cannot be read" in run("import", str(tmp_path / "missing"), *elsewhere).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 @pytest.mark.parametrize("line", [["--help"], ["doctor"], ["inbox"], ["install", "--list"]], ids="_".join)
 def test_a_command_whose_output_goes_to_a_full_disk_says_so_in_one_line_and_fails(tmp_path: Path, line: list[str]):

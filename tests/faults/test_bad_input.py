@@ -124,6 +124,7 @@ async def quiet(url: str) -> AsyncGenerator[RawClient]:
         assert (await client.call("events_read"))["events"] == [], "something was stored"
 
 
+@pytest.mark.slow
 async def test_every_bad_call_is_refused_with_its_code_and_nothing_is_stored(sqlite_url: str):
     async with quiet(sqlite_url) as client:
         for tool, arguments, code, says in BAD:
@@ -143,6 +144,7 @@ async def test_every_bad_call_is_refused_with_its_code_and_nothing_is_stored(sql
 NO_JSON = ["[" * 5_000 + "]" * 5_000, "1" + "0" * 5000, "NaN", "Infinity", "-Infinity", "1e999", '{"a":1,"a":2}']
 
 
+@pytest.mark.slow
 async def test_json_that_is_none_or_cannot_be_kept_is_refused_and_the_server_goes_on(sqlite_url: str):
     async with quiet(sqlite_url) as client:
         assert client.process.stdin is not None
@@ -160,6 +162,7 @@ async def test_json_that_is_none_or_cannot_be_kept_is_refused_and_the_server_goe
             assert "Traceback" not in said and "correlation" not in said, (value[:20], said)
 
 
+@pytest.mark.slow
 async def test_a_wrong_token_changes_nothing_and_says_whose_the_task_is(sqlite_url: str):
     async with server(sqlite_url) as client:
         agent = (await client.call("agents_register", name="a"))["agent"]["id"]

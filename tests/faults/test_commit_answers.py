@@ -148,6 +148,7 @@ async def test_answers_to_commit_that_are_lost_double_nothing_and_tell_nothing_w
     print({"lost": proxy.lost, "cut": proxy.cut, "refused": work.refused, "appended": len(work.appended)})
 
 
+@pytest.mark.slow
 async def test_who_cannot_be_told_whether_it_was_saved_is_told_so_and_nothing_runs_again(
     own: PostgresProcess, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ):

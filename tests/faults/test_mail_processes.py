@@ -40,6 +40,7 @@ async def settled(client: RawClient, email_id: str) -> dict[str, Any]:
             await client.call("tasks_wait", task_id=email["task_id"], wait_seconds=5)
 
 
+@pytest.mark.slow
 async def test_a_mail_leaves_through_smtp_and_no_secret_shows_anywhere(sqlite_url: str, tmp_path: Path):
     password = tmp_path / "password"
     password.write_text("s3cret\n")
@@ -57,6 +58,7 @@ async def test_a_mail_leaves_through_smtp_and_no_secret_shows_anywhere(sqlite_ur
         assert "s3cret" not in where and base64.b64encode(b"\0desk\0s3cret").decode() not in where
 
 
+@pytest.mark.slow
 async def test_settings_that_cannot_work_are_told_at_the_start(sqlite_url: str):
     client = await start(sqlite_url, stderr=asyncio.subprocess.PIPE, email_provider="smtp")
     _, told = await asyncio.wait_for(client.process.communicate(b""), 60)

@@ -96,6 +96,7 @@ async def what_is_deployed(folder: Path) -> None:
     assert bound_log(log, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("umask")
 async def test_everything_that_is_made_is_its_users_alone(tmp_path: Path):
     await databases(tmp_path)

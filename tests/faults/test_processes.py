@@ -78,6 +78,7 @@ async def test_a_signal_ends_a_stdio_server_within_two_seconds_and_nothing_is_lo
         assert (await world.read("n", "k")).value == 1
 
 
+@pytest.mark.slow
 async def test_the_end_of_stdin_ends_the_server_and_answers_under_way_are_still_sent(sqlite_url: str):
     client = await start(sqlite_url)
     assert client.process.stdin is not None and client.process.stdout is not None
@@ -93,6 +94,7 @@ async def test_the_end_of_stdin_ends_the_server_and_answers_under_way_are_still_
     assert sorted(json.loads(line)["id"] for line in lines) == list(range(51))
 
 
+@pytest.mark.slow
 async def test_garbage_on_stdin_is_answered_or_skipped_and_the_server_goes_on(sqlite_url: str):
     async with server(sqlite_url) as client:
         stdin = client.process.stdin
@@ -105,6 +107,7 @@ async def test_garbage_on_stdin_is_answered_or_skipped_and_the_server_goes_on(sq
         assert len((await client.call("state_get", namespace="n", key="big"))["document"]["value"]) == 200_000
 
 
+@pytest.mark.slow
 async def test_lone_surrogates_on_the_wire_are_refused_and_nothing_is_stored(sqlite_url: str):
     async with server(sqlite_url) as client:
         stdin = client.process.stdin

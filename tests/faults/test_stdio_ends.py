@@ -86,6 +86,7 @@ def test_a_script_that_pipes_its_lines_and_closes_stdin_sees_every_answer(tmp_pa
     assert "result" in answers[WAIT]
 
 
+@pytest.mark.slow
 def test_requests_that_all_bear_the_same_id_are_answered_one_by_one(tmp_path: Path):
     same = b"".join(call(1, "state_set", namespace="n", key=f"k{n}", value=n) for n in range(50))
     with server(tmp_path) as process:
@@ -93,12 +94,14 @@ def test_requests_that_all_bear_the_same_id_are_answered_one_by_one(tmp_path: Pa
     assert sum(json.loads(answer).get("id") == 1 for answer in told.splitlines()) == 50
 
 
+@pytest.mark.slow
 def test_a_subscription_ends_with_its_answer_when_stdin_does(tmp_path: Path):
     wanted = {"notifications": {"resourceSubscriptions": ["ops://tasks"]}, "_meta": META}
     answers = piped(tmp_path, b"".join(line(id=n, method="subscriptions/listen", params=wanted) for n in range(5)))
     assert all(answers[n]["result"]["resultType"] == "complete" for n in range(5))
 
 
+@pytest.mark.slow
 def test_what_is_no_message_costs_its_answer_and_nothing_else(tmp_path: Path):
     odd = [b"\xff", b"[" * 50_000, b"[]", b"", b" \r", b"7", b'{"jsonrpc":"2.0","id":1e999,"method":"ping"}']
     odd += [b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', b'{"jsonrpc":"2.0","id":null,"method":"ping"}']
@@ -136,6 +139,7 @@ def test_what_waits_when_stdin_ends_is_answered_with_what_there_is(tmp_path: Pat
     assert answer["id"] == 2 and answer["result"]["structuredContent"]["claims"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("era", ["auto", "legacy"])
 def test_a_request_is_settled_by_its_end_however_its_cancel_writes_its_id(tmp_path: Path, era: str):
     named = {1001: "1001", "1002": 1002, 1003: 1003, 1004: " 1004", 5: "05", "six": "six", "07": 7}
@@ -155,6 +159,7 @@ def test_a_request_is_settled_by_its_end_however_its_cancel_writes_its_id(tmp_pa
         assert not {json.loads(answer).get("id") for answer in process.stdout} & named.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "ends", [os.pipe, pytest.param(lambda: tuple(one.detach() for one in socket.socketpair()), marks=pytest.mark.slow)]
 )
@@ -253,6 +258,7 @@ def test_refusals_that_nobody_reads_hold_no_server_up(tmp_path: Path):
             assert process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_a_line_that_is_too_long_is_answered_with_the_limit_and_the_next_one_works(tmp_path: Path):
     long = call(7, "state_set", namespace="n", key="k", value="x" * (17 << 20))
     answers = piped(tmp_path, HELLO + long + line(id=8, method="ping"))

@@ -196,6 +196,7 @@ def test_the_setting_alone_makes_a_handshake_say_so():
 HANDSHAKES: list[tuple[str, Any]] = [("initialize", INITIALIZE), ("server/discover", DISCOVER)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [b"", pytest.param(b"\n", marks=pytest.mark.slow)], ids=["early", "late"])
 def test_a_client_that_probes_is_refused_and_shakes_hands_as_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bytes
@@ -207,6 +208,7 @@ def test_a_client_that_probes_is_refused_and_shakes_hands_as_before(
     assert answers[1]["result"]["capabilities"]["experimental"] == {"claude/channel": {}} and "result" in answers[9]
 
 
+@pytest.mark.slow
 async def test_a_message_from_another_process_arrives_as_one_notification(tmp_path: Path):
     url = on_file(tmp_path / "x.db")
     async with open_world(url) as world:

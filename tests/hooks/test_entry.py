@@ -251,6 +251,7 @@ def test_what_needs_an_explanation_is_clicks(arguments: list[str], is_light: boo
     assert (entry.understood(arguments) is not None) is is_light
 
 
+@pytest.mark.slow
 def test_mistakes_are_explained_and_settings_may_stand_in_front(tmp_path: Path):
     done = run("hook", "Stopp")
     assert done.returncode == 2 and b"there is no event" in done.stderr and b"UserPromptSubmit" in done.stderr

@@ -78,6 +78,7 @@ async def test_the_declared_commands_run_once_each_and_what_they_print_is_the_ev
     ]
 
 
+@pytest.mark.slow
 async def test_what_fails_is_rolled_back_by_the_declared_command_to_what_was_live(house: House):
     await house.live()
     await house.define(services=[{"name": "web"}], tags=["x"])
@@ -167,6 +168,7 @@ async def test_where_no_status_command_is_declared_nothing_is_called_as_it_was(s
             )
 
 
+@pytest.mark.slow
 async def test_a_command_that_hangs_is_stopped_and_what_was_live_is_brought_back(sqlite_url: str, tmp_path: Path):
     async with open_world(sqlite_url) as world:
         house = House(world, tmp_path)
@@ -183,6 +185,7 @@ async def test_a_command_that_hangs_is_stopped_and_what_was_live_is_brought_back
         assert house.ran()[-1] == "rollback shop-dev 1"
 
 
+@pytest.mark.slow
 async def test_a_target_that_lies_about_its_health_is_found_out_by_what_it_answers(house: House):
     """Its check says that all is well, and its status, too."""
     await house.live()

@@ -124,6 +124,7 @@ HEADERS = {
 }
 
 
+@pytest.mark.slow
 @given(**HEADERS)
 @settings(max_examples=50, **OPTIONS)
 def test_any_header_reads_back_as_it_was_given(**given_: Any):
@@ -251,6 +252,7 @@ def test_what_is_no_address_is_refused_with_what_to_write(text: str):
         check_address(text)
 
 
+@pytest.mark.slow
 @given(TEXTS)
 @settings(max_examples=300, **OPTIONS)
 def test_a_field_never_holds_a_line_that_is_not_folded_or_too_long(text: str):

@@ -143,6 +143,7 @@ SERVICES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(SERVICES, min_size=1, max_size=4, unique_by=lambda one: one["name"]))
 @pytest.mark.parametrize("kind", [ComposeTarget, KubernetesTarget])

@@ -138,6 +138,7 @@ def test_no_two_hooks_have_one_name():
     assert len({hook.name for hook in hooks}) == len(hooks)
 
 
+@pytest.mark.slow
 def test_what_does_its_part_in_an_areas_transactions_is_loaded_with_it_before_them():
     script = (
         "import sys\n"

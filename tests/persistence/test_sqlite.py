@@ -135,6 +135,7 @@ async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path):
         await Database.open(f"sqlite:///{tmp_path}/file/desk.db", WITH_NOTES)
 
 
+@pytest.mark.slow
 async def test_a_file_that_this_user_may_not_write_is_told(sqlite_url: str, tmp_path: Path):
     await store(sqlite_url, "kept")
     if os.geteuid() != 0:

@@ -75,6 +75,7 @@ def test_the_best_library_that_is_there_serves_or_the_one_that_is_named(
     assert standard.endswith(str(expected == "sqlite3"))  # of others, the standard library's own is never loaded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["apsw", pytest.param("nonsense", marks=pytest.mark.slow)])
 def test_a_library_that_is_named_and_not_there_is_told(choice: str, tmp_path: Path) -> None:
     done = python(RUN, "approvals", "list", "--database", f"sqlite:///{tmp_path}/x.db", hidden={"apsw"}, choice=choice)
@@ -136,6 +137,7 @@ def test_doctor_names_the_remedy_where_no_safe_library_is_there(database: str):
     assert "FAIL sqlite_library" in done.stdout and f"-> {remedy()}." in done.stdout
 
 
+@pytest.mark.slow
 @needs_an_unsafe_one
 def test_a_client_that_has_shaken_hands_is_answered_why_there_is_no_server(database: str):
     about = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
@@ -173,6 +175,7 @@ def test_no_command_loads_a_second_library(name: str, database: str, tmp_path: P
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "False"), done.stderr
 
 
+@pytest.mark.slow
 def test_what_a_pipe_cannot_take_is_written_as_escapes(database: str):
     """A pipe on Windows has the code page of the machine."""
     done = python(RUN, "inbox", "--database", database, "--send", "user:ヤマダ", "hello", encoding="cp1252")

@@ -296,6 +296,7 @@ async def test_what_is_shown_is_the_servers_words_first_and_the_askers_fenced(tm
         assert not {"\x1b", "\u202e", "\u2028"} & set(shown)
 
 
+@pytest.mark.slow
 def test_an_answer_of_the_client_that_is_none_is_told_and_decides_nothing(tmp_path: Path):
     can_ask = INITIALIZE | {"capabilities": {"elicitation": {}}}
     wrong: dict[str, tuple[dict[str, Any], str]] = {

@@ -274,6 +274,7 @@ def lives(fresh: Any, folder: Path, number: int, examples: int, steps: int) -> N
     run_state_machine_as_test(seed(number)(machine), settings=limits)
 
 
+@pytest.mark.slow
 def test_whatever_callers_do_in_a_row_nothing_fails_hangs_or_leaks(fresh: Any, tmp_path: Path):
     lives(fresh, tmp_path, 18, examples=2, steps=25)
 

@@ -79,6 +79,7 @@ async def test_streamable_http_serves_both_eras_and_ends_politely(sqlite_url: st
             assert await asyncio.wait_for(process.process.wait(), 60) == 0
 
 
+@pytest.mark.slow
 async def test_legacy_sse_serves_the_same_desk(sqlite_url: str):
     async with http_server(sqlite_url, transport="sse") as (base, process):
         async with Client(sse_client(f"{base}/sse"), mode="legacy") as client:
@@ -107,6 +108,7 @@ async def test_sigterm_ends_a_server_within_two_seconds_although_a_client_waits(
         await asyncio.gather(waiting, return_exceptions=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_request_that_claims_another_host_or_origin_is_refused(sqlite_url: str, transport: str):
     """DNS rebinding: a web page must not reach a local server."""

@@ -28,6 +28,7 @@ def test_a_client_of_the_era_of_today_hears_what_the_sdk_would_say(tmp_path: Pat
     assert piped(tmp_path, discover())[1] == early
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "toolsets", [pytest.param("state", marks=pytest.mark.slow), "tasks", pytest.param("system", marks=pytest.mark.slow)]
 )
@@ -43,6 +44,7 @@ def test_it_knows_of_the_tasks_extension_where_there_is_one(
 EARLIER = [pytest.param(version, marks=pytest.mark.slow) for version in VERSIONS[:-1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [*EARLIER, VERSIONS[-1], "2026-07-28", "1999-01-01"])
 def test_it_is_the_answer_that_the_sdk_gives(tmp_path: Path, version: str):
     """The SDK is made to answer by what no ordinary handshake begins with."""
@@ -53,6 +55,7 @@ def test_it_is_the_answer_that_the_sdk_gives(tmp_path: Path, version: str):
         assert late == early
 
 
+@pytest.mark.slow
 def test_the_first_request_is_answered_once_and_its_id_may_be_used_again(tmp_path: Path):
     text = hello() + line(method="notifications/initialized") + line(id=2, method="ping")
     answers = piped(tmp_path, text + call(1, "state_set", namespace="n", key="k", value=1))

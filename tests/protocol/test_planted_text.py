@@ -217,6 +217,7 @@ async def test_what_is_planted_in_any_text_is_marked_wherever_tools_and_resource
         assert len(read) >= len(RESOURCES) - 1, "all but the sound of a call"
 
 
+@pytest.mark.slow
 async def test_refusals_hold_planted_text_in_quotes_only(tmp_path: Path):
     async with garden(tmp_path) as one:
         await plant_tasks(one)

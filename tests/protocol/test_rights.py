@@ -448,6 +448,7 @@ async def test_calls_that_land_together_are_of_the_keys_toolsets_too(tmp_path: P
                 assert error["code"] == "validation" and "no such tool is offered" in error["message"], tool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["viewer", "agent", *map(slow, ("nobody", "operator", "admin"))])
 async def test_subscriptions_and_unknown_methods_of_earlier_clients_ask_it_too(tmp_path: Path, role: str):
     async with house(tmp_path) as built:

@@ -15,6 +15,7 @@ def run(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_what_only_http_needs_is_not_loaded_for_stdio() -> None:
     """Nor is it by anything that a server on stdio is built from."""
     loaded = run(
@@ -26,6 +27,7 @@ def test_what_only_http_needs_is_not_loaded_for_stdio() -> None:
         assert heavy not in loaded
 
 
+@pytest.mark.slow
 def test_the_rest_of_the_sdk_is_there_when_it_is_asked_for() -> None:
     """Its packages open when a name of theirs is used, and web modules are the real ones afterwards. A name that they
     do not have is missing as ever."""
@@ -52,6 +54,7 @@ def test_each_message_of_each_era_is_checked_by_the_type_that_the_sdk_names_for_
     assert "tools/call" in late and "_v2025_11_25" in late and "_v2026_07_28" in late
 
 
+@pytest.mark.slow
 def test_an_era_is_loaded_when_a_message_of_it_is_checked() -> None:
     """A right one passes, a wrong one does not, and the other era stays where it is."""
     code = "from mcp_types import methods; check = methods.validate_client_request; "

@@ -106,6 +106,7 @@ async def test_a_change_is_told_to_those_who_subscribed_to_its_resource_and_to_n
         assert mine.updated.empty() and other.updated.empty()
 
 
+@pytest.mark.slow
 async def test_the_change_of_another_process_is_told_too(tmp_path: Path, era: Any):
     async with opened(tmp_path) as app, Subscriber(app, era) as mine:
         await mine.subscribe("ops://state/n/k")

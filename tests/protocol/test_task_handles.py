@@ -227,6 +227,7 @@ async def test_a_stream_tells_of_each_change_to_its_tasks_and_of_no_others(desk:
         assert desk.heard.told.empty()
 
 
+@pytest.mark.slow
 async def test_a_handle_outlives_its_server_and_works_from_another_process(tmp_path: Path):
     async with opened(tmp_path) as desk:
         task_id = await desk.task()

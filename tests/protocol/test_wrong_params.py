@@ -31,6 +31,7 @@ def asked(number: int, method: str, params: Any, era: str) -> bytes:
     return line(id=number, method=method, params=None if params is None and not more else {**(params or {}), **more})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("era", ["auto", "legacy"])
 def test_what_is_wrong_with_parameters_is_said_and_arguments_may_be_json_text(tmp_path: Path, era: str):
     lines = [asked(number, method, params, era) for number, (method, params, _) in enumerate(WRONG)]

@@ -29,6 +29,7 @@ def _told(path: Path) -> list[str]:
     return [node.value for node in ast.walk(parsed) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
+@pytest.mark.slow
 def test_no_text_in_what_serves_models_names_the_commands_that_decide():
     sources = [path for folder in ("mcp_server", "tools", "resources") for path in (ROOT / folder).rglob("*.py")]
     read = [path for path in sources if not any(path.is_relative_to(one) for one in FOR_PEOPLE)]

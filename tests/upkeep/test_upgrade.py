@@ -384,6 +384,7 @@ async def test_it_is_thinned_out_archived_and_rebuilt_again_and_again(upgraded: 
         assert replay(upgraded.url).differences == ()
 
 
+@pytest.mark.slow
 async def test_it_moves_to_the_other_engine_and_comes_back_from_a_backup(
     old_url: str, sqlite_url: str, postgres_url: str, tmp_path: Path
 ):

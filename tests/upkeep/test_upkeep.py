@@ -264,6 +264,7 @@ def test_a_backup_of_nothing_says_so(tmp_path: Path):
         backup.back_up(tmp_path / "missing.db", tmp_path / "copy.db", force=False)
 
 
+@pytest.mark.slow
 async def test_a_backup_holds_what_things_are_found_by_and_nothing_that_belongs_to_a_place(
     sqlite_url: str, tmp_path: Path
 ):

@@ -40,6 +40,7 @@ async def test_a_whole_database_is_found_whole(url: str):
     assert {"documents", "replay"} <= {finding.name for finding in (*inspect_database(url), replay_database(url))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 async def test_a_flipped_byte_is_reported_or_changes_nothing_that_can_be_read(
     sqlite_url: str, tmp_path: Path, seed: int

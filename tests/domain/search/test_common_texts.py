@@ -63,6 +63,7 @@ async def happen(world: World, chance: random.Random) -> None:
     world.clock.advance(chance.choice((0, 0, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("all_are_common")
 @pytest.mark.parametrize("seed", range(3))
 async def test_pages_of_what_many_hold_are_the_list_without_what_does_not_hold_it(world: World, seed: int):

@@ -327,6 +327,7 @@ async def _change(world: World, reference: Reference, chance: random.Random) -> 
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 async def test_both_engines_find_what_python_finds_whatever_happened_before(world: World, seed: int):
     chance, reference = random.Random(seed), Reference()

@@ -174,6 +174,7 @@ def test_what_becomes_of_times_that_the_clocks_skip_or_show_twice_is_said_and_no
     assert spec.said_of_clock_changes(first) == said
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 59), st.integers(0, 3), st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable
 
+import pytest
 from aiortc.rtp import RtpPacket
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ def released(numbers: Iterable[int]) -> list[int]:
     return told
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.integers(0, 200_000), st.sets(st.integers(0, 199)), st.randoms(use_true_random=False))
 def test_what_is_lost_or_overtaken_costs_nothing_that_came(first: int, lost: set[int], chance: random.Random):

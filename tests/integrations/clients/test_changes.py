@@ -53,6 +53,7 @@ class File:
         self.data = after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["cursor", "codex", "goose", "continue"])
 @settings(max_examples=25)
 @given(st.data(), STEPS)

@@ -63,6 +63,7 @@ DOCUMENTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(DOCUMENTS)
 def test_any_document_is_as_it_was_after_adding_and_removing(document: tuple[str, str]):
@@ -118,6 +119,7 @@ def test_what_cannot_be_changed_safely_is_refused_with_the_reason(name: str, tex
         changed(format_, text, path, "desk", ENTRY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "deep"),
     [

@@ -154,6 +154,7 @@ def with_hooks(draw: st.DrawFn) -> str:
     return draw(documents.NOTE) + draw(documents.written({key: data[key] for key in order})) + draw(documents.NOTE)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @example('{"a":1,// a note\n"hooks":{}}')
 @example('{// a note\n"hooks":{}, "b":2}')

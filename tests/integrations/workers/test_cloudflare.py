@@ -126,6 +126,7 @@ async def deploying(folder: Path) -> AsyncGenerator[Rollout]:
         await target.close()
 
 
+@pytest.mark.slow
 @needs_workerd
 async def test_a_worker_is_created_answers_and_a_further_version_replaces_it(tmp_path: Path):
     async with deploying(tmp_path) as one:
@@ -513,6 +514,7 @@ def test_how_long_to_wait_is_bounded():
     assert [seconds_of(text) for text in ("3", "1e9", "-1", "soon", None, "nan")] == [3, 900, 0.1, 5, 5, 5]
 
 
+@pytest.mark.slow
 async def test_a_mirror_reads_and_writes_a_namespace_in_bulk_page_by_page(tmp_path: Path):
     async with cloudflare(tmp_path) as (cloud, api, _):
         cloud.kv_limit = 2

@@ -153,6 +153,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 async def test_what_is_no_request_of_a_kv_namespace_is_refused(world: World):
     await world.write("shop", "text", "no json {")
     async with direct(world) as client:

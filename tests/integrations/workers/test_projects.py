@@ -128,6 +128,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(VALUES, st.sampled_from(['// a " b\n', '/* , ] " */', " "]))
 def test_comments_and_trailing_commas_change_no_value(value: Any, comment: str):
