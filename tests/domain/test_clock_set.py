@@ -25,6 +25,7 @@ from mcp_server.upkeep.dueness import inspect_due
 from mcp_server.upkeep.replay import replay
 from resources.health import RESOURCES as HEALTH
 from tests.domain.email.test_service import allow, send
+from tests.turns import in_turns
 from tests.world import START, Clock, Ids, World
 
 pytestmark = pytest.mark.anyio
@@ -339,10 +340,7 @@ class Life:
         return None if row["ack_missed_at"] else row["ack_due_at"]
 
 
-SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 30))]
-
-
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("url", "seed"), in_turns([0, 1], range(2, 30)), indirect=["url"])
 async def test_after_any_jump_ahead_and_back_nothing_is_due_later_than_by_the_time_the_clock_was_wrong(
     world: World, seed: int
 ):

@@ -17,6 +17,7 @@ from mcp_server.config import load_settings
 from mcp_server.protocol.schemas import input_schema
 from resources import RESOURCES
 from tests.protocol.guessing import Guesser, cursor
+from tests.turns import in_turns
 from tools import TOOLS
 from tools.spec import Shared
 
@@ -37,7 +38,7 @@ async def opened(url: str) -> AsyncGenerator[tuple[Client, list[Any]]]:
         yield client, [(agent.structured_content or {})["agent"]["id"], "a", *tasks, "n", "k", "t"]
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 9))])
+@pytest.mark.parametrize(("url", "seed"), in_turns([0], range(1, 9)), indirect=["url"])
 async def test_no_value_of_any_argument_of_any_tool_is_a_failure_of_the_servers(url: str, seed: int):
     rounds = 5 if seed == 0 else 150
     async with opened(url) as (client, known):

@@ -21,6 +21,7 @@ from mcp_server.kernel.wording import example_of
 from mcp_server.protocol.schemas import input_schema
 from tests.protocol.test_hostile_arguments import Guesser, opened
 from tests.protocol.wrong_calls import OVERWRITING, TAKEN, WRONG
+from tests.turns import in_turns
 from tests.world import on_file
 from tools import TOOLS
 from tools.spec import Shared
@@ -174,7 +175,7 @@ async def test_names_of_tools_prompts_and_resources_that_there_are_not_are_answe
                 await attempt
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))])
+@pytest.mark.parametrize(("url", "seed"), in_turns([0], range(1, 4)), indirect=["url"])
 async def test_no_refusal_of_arguments_speaks_python_and_each_names_what_was_wrong(url: str, seed: int):
     async with opened(url) as (client, known):
         guesser = Guesser(random.Random(1000 + seed), lambda _: known)

@@ -28,6 +28,7 @@ from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.upkeep import replay as module
 from mcp_server.upkeep.replay import replay
 from tests.domain.events.test_thinning import desk_with, thin_out
+from tests.turns import in_turns
 from tests.upkeep.test_upkeep import live_through_much
 from tests.world import World, caller, open_world, speaking
 
@@ -223,7 +224,7 @@ async def test_a_replay_migrates_a_file_of_its_own_outside_of_tests(sqlite_url: 
     assert replayed.events > 10 and replayed.differences == ()
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
+@pytest.mark.parametrize(("url", "seed"), in_turns([0], (1, 2)), indirect=["url"])
 async def test_any_history_is_rebuilt_from_its_events(url: str, seed: int):
     async with open_world(url) as world:
         await RandomLife(world, seed).live(120)
@@ -233,13 +234,7 @@ async def test_any_history_is_rebuilt_from_its_events(url: str, seed: int):
     assert done.events > 50 and done.rows > 20
 
 
-LONG = [(engine, seed) for seed in range(10, 18) for engine in ("sqlite", "postgres")]
-"""The first of these lives is tried at once, the others with the slow tests."""
-
-
-@pytest.mark.parametrize(
-    ("url", "seed"), [LONG[0], *(pytest.param(*life, marks=pytest.mark.slow) for life in LONG[1:])], indirect=["url"]
-)
+@pytest.mark.parametrize(("url", "seed"), [("sqlite", 10), *in_turns([], range(11, 19))], indirect=["url"])
 async def test_a_history_thinned_out_at_any_time_is_rebuilt_from_what_is_left(url: str, seed: int):
     async with open_world(url) as world:
         life, dropped = RandomLife(world, seed, thins=True), 0
