@@ -272,8 +272,8 @@ class ApprovalService:
             return []
         found: list[str] = []
         for document, expected in expected_versions(calls):
-            now = await self._services.get(StateService).version_of(document)
-            found += [] if now == expected else [overtaken(document, expected, now)]
+            now = await self._services.get(StateService).standing(document)
+            found += [] if now.version == expected else [overtaken(document, expected, now)]
         return found
 
     async def _viewed(self, row: Row, *, full: bool) -> ApprovalView:

@@ -11,13 +11,13 @@ from mcp_server.domain.approvals.views import (
     decided_approval,
 )
 from mcp_server.domain.events.commands import ReadEvents
-from mcp_server.domain.state.commands import DocumentHistory
+from mcp_server.domain.state.commands import DocumentHistory, SetDocument
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import InvalidTransition
 from mcp_server.kernel.times import iso
 from tests.domain.approvals.test_calls import ANN, JOBS, answer, asked, found, work
-from tests.world import World, caller
+from tests.world import World, caller, speaking
 from tools.events import read as events_read
 
 pytestmark = pytest.mark.anyio
@@ -119,7 +119,8 @@ async def test_who_is_asked_about_a_document_that_has_moved_on_is_told_first_tha
 
     before = await form()
     await world.write("n", "plan", {"step": 9})
-    told = "STALE: n/plan is at version 2, and what is asked about expects version 1. A yes does nothing"
+    who = f"written by user:tester at {iso(world.clock.now)}"
+    told = f"STALE: n/plan is at version 2, {who}, and what is asked about expects version 1. A yes does nothing"
     assert "STALE" not in before and (await form()).startswith(told) and (await form()).endswith(before)
     assert (await world.desk.approvals.shown(ann, approval.id)).text.startswith(told)
     for seen in (await found(world, approval.id), *(await world.desk.approvals.find(ann, FindApprovals())).items):
@@ -128,6 +129,24 @@ async def test_who_is_asked_about_a_document_that_has_moved_on_is_told_first_tha
     await work(world)
     after = await found(world, approval.id)
     assert (after.status, after.overtaken) == ("stale", None)
+
+
+async def test_who_is_asked_about_a_document_that_was_deleted_or_made_meanwhile_reads_by_whom(world: World):
+    scribe = speaking(await world.agent("scribe"))
+    await world.write("n", "plan", {"step": 1})
+    changes = await asked(world, PATCH)
+    delete = SetDocument(**AT, delete=True)
+    await world.desk.state.set(scribe, delete)
+    at = iso(world.clock.now)
+    (told,) = (await found(world, changes.id)).overtaken or ()
+    assert told.startswith(
+        f'STALE: n/plan was deleted by "agent:scribe via user:tester" at {at}, and what is asked about '
+    )
+    creates = await asked(world, ("state_set", AT | {"value": 2}))
+    await world.write("n", "plan", 3)
+    (told,) = (await found(world, creates.id)).overtaken or ()
+    assert told.startswith(f"STALE: n/plan is at version 2, written by user:tester at {at}, and what is asked about ")
+    assert "expects that it does not exist" in told
 
 
 async def test_the_history_of_a_document_names_the_approval_that_changed_it(world: World):
