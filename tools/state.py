@@ -34,7 +34,7 @@ from mcp_server.kernel.views import View
 from tools.documents import address, says_patch, says_restore, says_set
 from tools.hints import hint, phrase
 from tools.nothing import no_such_documents
-from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed
+from tools.spec import ADD, READ, UPDATE, Part, Tool, counted, listed, several
 
 
 class FindResult(View):
@@ -68,6 +68,15 @@ async def find(desk: Desk, call: Call, args: FindDocuments) -> FindResult:
         at_least=floors(omitted=omitted),
         hint=None if documents else why or phrase(args.text),
     )
+
+
+async def history(desk: Desk, call: Call, args: DocumentHistory) -> HistoryResult:
+    """A document's versions, and who said yes to those that an approval's calls wrote."""
+    told = await desk.state.history(call, args)
+    asked = list(dict.fromkeys(filter(None, (one.approval_id for one in told.versions))))
+    granted = await desk.approvals.granted_by(call, asked) if asked and call.is_offered("communication") else {}
+    versions = [one.evolved({"approved_by": granted.get(one.approval_id or "")}) for one in told.versions]
+    return told.evolved({"versions": versions}) if granted else told
 
 
 def _say_written(result: DocumentResult | SetResult) -> str:
@@ -120,7 +129,7 @@ def _replaced(result: DocumentResult | SetResult) -> str:
 def _say_history(result: HistoryResult) -> str:
     written = [one for one in result.versions if one.version is not None]
     newest, last = written[0], result.versions[0]
-    last_listed = f"the last of them {newest.version} by {newest.author}"
+    last_listed = f"the last of them {newest.version} by {newest.author}{_granted(newest)}"
     said = f"{_of_all(counted(len(written), 'version'), result.of_versions)}, {last_listed}.{_say_ending(last)}"
     if result.compared is None:
         return f"{said}{_more(written)}"
@@ -131,6 +140,14 @@ def _say_history(result: HistoryResult) -> str:
     changes = counted(len(result.changes or ()), "change")
     rest = "" if result.hint is None else f" {result.hint}"
     return f"{said} From version {old} to {new}: {changes}.{rest}{each}{more}"
+
+
+def _granted(version: VersionView) -> str:
+    """Who said yes to a version that an approval's calls wrote."""
+    if version.approval_id is None:
+        return ""
+    by = "" if version.approved_by is None else f", to which {several(list(map(named, version.approved_by)))} said yes"
+    return f" as {version.approval_id} asked{by}"
 
 
 def _more(written: Sequence[VersionView]) -> str:
@@ -247,7 +264,7 @@ TOOLS = (
         hints=READ,
         arguments=DocumentHistory,
         result=HistoryResult,
-        does=lambda desk: desk.state.history,
+        does=lambda desk: partial(history, desk),
         say=_say_history,
     ),
     Tool(

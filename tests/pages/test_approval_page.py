@@ -209,5 +209,5 @@ async def test_a_page_whose_question_was_overtaken_says_first_that_a_yes_does_no
         before = (await client.get(url)).text
         await world.write("n", "plan", {"step": 9})
         after = (await client.get(url)).text
-    told = "STALE: n/plan is at version 2, and what is asked about expects version 1. A yes does nothing"
+    told = "STALE: n/plan is at version 2, written by user:tester at "
     assert "STALE" not in before and f"<pre>{told}" in after and after.count("<button") == 2

@@ -114,7 +114,7 @@ async def test_nobody_is_asked_in_vain_about_what_has_been_overtaken(tmp_path: P
         await call(client, "state_set", namespace="n", key="plan", value=2)
         error = await refused(client, "approvals_decide", approval_id=asked["id"])
         assert (error["code"], person.shown) == ("conflict", [])
-        assert "Nobody was asked" in error["message"] and "expects version 0" in error["message"]
+        assert "Nobody was asked" in error["message"] and "expects that it does not exist" in error["message"]
 
 
 async def test_where_calls_take_longer_who_decides_is_told_where_to_wait(

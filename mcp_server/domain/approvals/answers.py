@@ -89,6 +89,11 @@ def answered(given: Sequence[Answer]) -> str | None:
     return alike.most_common(1)[0][0] if alike else None
 
 
+def said_yes(kept: str) -> list[str]:
+    """Who granted, out of the answers as a row keeps them, in the order in which they did."""
+    return [one.by for one in (Answer(**one) for one in json.loads(kept)) if one.granted]
+
+
 def as_told(kept: Mapping[str, Any]) -> dict[str, Any]:
     """One answer as it is told: what was chosen or said may be a no of its own, so that nothing is granted by it."""
     is_open = kept.get("choice", kept.get("text")) is not None

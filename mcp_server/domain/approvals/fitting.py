@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mcp_server.domain.state.commands import Addressed
-from mcp_server.domain.state.model import document_id
+from mcp_server.domain.state.model import Standing, document_id
 from mcp_server.kernel.quoting import named
 
 
@@ -20,10 +20,14 @@ def expected_versions(calls: str | None) -> Iterator[tuple[Addressed, int]]:
             yield Addressed(namespace=namespace, key=key), expected
 
 
-def overtaken(document: Addressed, expected: int, now: int) -> str:
-    """What a person is told before the question that has been overtaken."""
+def overtaken(document: Addressed, expected: int, now: Standing) -> str:
+    """What a person is told before the question that has been overtaken: by whom, and when."""
     name = named(document_id(document.namespace, document.key))
     return (
-        f"STALE: {name} is at version {now}, and what is asked about expects version {expected}. A yes does nothing "
+        f"STALE: {name} {now.told}, and what is asked about expects {_said(expected)}. A yes does nothing "
         "unless that changes back; a no ends the question."
     )
+
+
+def _said(expected: int) -> str:
+    return f"version {expected}" if expected else "that it does not exist"

@@ -1,8 +1,9 @@
 """Who is who among approvers: one mailbox, or one user, is one person, however it is spelled."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mcp_server.kernel.addresses import ascii_domain, parse_address
+from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.quoting import named, quoted
 
@@ -84,3 +85,18 @@ def no_decider(agent: str) -> str:
         f"{named(agent)} is an agent here, and agents do not decide: unless a user is called so, nobody answers. "
         "messages_send asks an agent."
     )
+
+
+def require_known(call: Call, nobody: Sequence[str]) -> None:
+    """Refuse to ask users by words that stand for who writes them, where nobody is called so.
+
+    Raises:
+        ValidationFailed: naming those words.
+    """
+    if nobody:
+        user = named(call.actor.id) if call.actor.kind == "user" else "NAME"
+        raise ValidationFailed(
+            f"No user is called {', '.join(map(named, nobody))}, so nobody would be asked.",
+            next=f"Leave approvers out to ask the user here, or name users: approvers=['user:{user}'].",
+            details={"approvers": list(nobody)},
+        )

@@ -65,6 +65,13 @@ SELECT id AS value FROM approvals WHERE id >= :low AND id < :high {{filters}} OR
 -- name: approval_seen_by_id
 SELECT * FROM approvals WHERE id = :id {{filters}}
 
+-- Several of them, for who may see them.
+-- name: approvals_seen_among
+SELECT * FROM approvals WHERE id IN (SELECT value FROM json_each(:ids)) {{filters}}
+
+-- name: approvals_seen_among (postgres)
+SELECT * FROM approvals WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) {{filters}}
+
 -- A question about a mail holds the mail, and one with calls may hold mails and messages: it is for who asked, through
 -- whomever, and for whom it is put to.
 -- name: fragment.approval_is_the_readers

@@ -4,12 +4,12 @@ import contextlib
 import json
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from mcp_server.domain.agents.holding import Holding
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.approvals import asking, transactions
-from mcp_server.domain.approvals.answers import Answer
+from mcp_server.domain.approvals.answers import Answer, said_yes
 from mcp_server.domain.approvals.asking import NewRequest
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
 from mcp_server.domain.approvals.fitting import expected_versions, overtaken
@@ -17,10 +17,18 @@ from mcp_server.domain.approvals.handed import handed_over, open_of
 from mcp_server.domain.approvals.links import ApprovalLinks, Opened, said_again
 from mcp_server.domain.approvals.listing import listed
 from mcp_server.domain.approvals.model import Approval, ApprovalPolicy, Seen, approval_id_of, key_of, no_approval
-from mcp_server.domain.approvals.people import is_mailbox, no_decider, nobody_yet, person_key, stands_for_the_user
+from mcp_server.domain.approvals.people import (
+    is_mailbox,
+    no_decider,
+    nobody_yet,
+    person_key,
+    require_known,
+    stands_for_the_user,
+)
 from mcp_server.domain.approvals.principals import realm_of
 from mcp_server.domain.approvals.question import DIALOG_CHARACTERS_MAX, notice_text, question_text
 from mcp_server.domain.approvals.seals import QuestionSeal, Seals
+from mcp_server.domain.approvals.showing import Shown, cannot_ask
 from mcp_server.domain.approvals.transactions import CALLS_KIND, Asked, GiveAnswer
 from mcp_server.domain.approvals.views import (
     OWN_QUESTIONS,
@@ -39,11 +47,10 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Grant, Question
 from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.composing import Composed, Composing, warned
-from mcp_server.kernel.errors import AtCapacity, Busy, Conflict, LeaseLost, OpsError, Unavailable, ValidationFailed
+from mcp_server.kernel.errors import AtCapacity, Busy, LeaseLost, OpsError, Unavailable
 from mcp_server.kernel.json_text import RawJson, dump_json
 from mcp_server.kernel.paging import Listed, Page, Query, fetch_page
 from mcp_server.kernel.privacy import seen_by
-from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso
@@ -52,34 +59,6 @@ from mcp_server.kernel.writes import Write, require_possible
 
 RUN_WAIT_SECONDS = 10.0
 """How long who decides waits for what comes of the calls that were approved."""
-
-
-class Shown(NamedTuple):
-    """A question as a channel puts it to one voter: the whole text, and why a yes would do nothing, where that is
-    known."""
-
-    approval: Approval
-    text: str
-    stale: str | None = None
-
-    @property
-    def seen(self) -> Seen:
-        """What was shown, as an answer names it."""
-        return Seen(self.approval.action_hash, self.approval.opened_at)
-
-    def require_useful(self) -> None:
-        """Refuse to have a person asked in vain.
-
-        Raises:
-            Conflict: what is asked about has been overtaken.
-        """
-        if self.stale is not None:
-            raise Conflict(
-                f"Nobody was asked about {self.approval.id}: {self.stale}",
-                next=f"tasks_control(action='cancel', task_ids=['{self.approval.task_id}']) withdraws it; "
-                "approvals_request asks anew about what is there now.",
-                details={"approval_id": self.approval.id},
-            )
 
 
 class ApprovalService:
@@ -142,7 +121,7 @@ class ApprovalService:
         question, _ = await self._question(call, shown)
         told = await call.ask(question)
         if told is None:
-            raise _cannot_ask(shown, question)
+            raise cannot_ask(shown, question)
         if told.mode == "url":  # the person decides on the page
             return await self.get(call, approval.id)
         return await self._run_by_now(call, await self._told(call, shown, told.action, told.content))
@@ -191,6 +170,14 @@ class ApprovalService:
         """The ids of those of a list that name nobody."""
         rows = (await self._page(call, command)).rows
         return [row["id"] for row in rows if not json.loads(row["approvers"])]
+
+    async def granted_by(self, call: Call, ids: Sequence[str]) -> dict[str, list[str]]:
+        """Of several approvals, those that the caller may see, who said yes to each."""
+        if not call.actor.may(Permission.APPROVALS_READ):
+            return {}
+        query = seen_by(call, Query("approvals_seen_among", parameters=(("ids", dump_json(ids)),)), (OWN_QUESTIONS,))
+        rows = await self._database.fetch_all(query.statement, filters=query.filters, **dict(query.parameters))
+        return {row["id"]: said_yes(row["answers"]) for row in rows}
 
     async def _page(self, call: Call, command: FindApprovals) -> Page:
         call.actor.require(Permission.APPROVALS_READ)
@@ -272,8 +259,8 @@ class ApprovalService:
             return []
         found: list[str] = []
         for document, expected in expected_versions(calls):
-            now = await self._services.get(StateService).version_of(document)
-            found += [] if now == expected else [overtaken(document, expected, now)]
+            now = await self._services.get(StateService).standing(document)
+            found += [] if now.version == expected else [overtaken(document, expected, now)]
         return found
 
     async def _viewed(self, row: Row, *, full: bool) -> ApprovalView:
@@ -285,9 +272,7 @@ class ApprovalService:
     async def _reachable(self, call: Call, command: RequestApproval) -> NewRequest:
         words = [name for name in command.people() if stands_for_the_user(name) and name != call.actor.id]
         nobody = [name for name in words if await self._standing.profile(name) is None]
-        check_all(
-            command.needed, partial(self.policy.require_reachable, command), partial(_require_known, call, nobody)
-        )
+        check_all(command.needed, partial(self.policy.require_reachable, command), partial(require_known, call, nobody))
         if not command.calls:
             return NewRequest(command)
         asked = Grant(tuple(command.people()), command.needed(), ())
@@ -366,27 +351,6 @@ def _adopted(row: Row | None, approval_id: str) -> Approval:
 def _asks_here(call: Call, people: Sequence[str]) -> bool:
     """Whether the user who calls is among those who are asked."""
     return call.actor.kind == "user" and (not people or person_key(call.actor.id) in map(person_key, people))
-
-
-def _require_known(call: Call, nobody: Sequence[str]) -> None:
-    if nobody:
-        user = named(call.actor.id) if call.actor.kind == "user" else "NAME"
-        raise ValidationFailed(
-            f"No user is called {', '.join(map(named, nobody))}, so nobody would be asked.",
-            next=f"Leave approvers out to ask the user here, or name users: approvers=['user:{user}'].",
-            details={"approvers": list(nobody)},
-        )
-
-
-def _cannot_ask(shown: Shown, question: Question) -> Unavailable:
-    why = "This client cannot ask its user"
-    if question.form is None:
-        why = f"The question has {len(shown.text)} characters, and a dialog shows {DIALOG_CHARACTERS_MAX}"
-    return Unavailable(
-        f"{why}, and a model does not decide.",
-        next=f"People decide where the operator has them asked: tasks_wait(task_id='{shown.approval.task_id}').",
-        details={"approval_id": shown.approval.id, "task_id": shown.approval.task_id},
-    )
 
 
 def _approval_id(text: str) -> str:

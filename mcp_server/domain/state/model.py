@@ -1,7 +1,7 @@
 """State: versioned JSON documents."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AfterValidator, StringConstraints
 
@@ -152,15 +152,41 @@ def no_document(namespace: str, key: str) -> OpsError:
 
 def _ended(head: Mapping[str, Any]) -> str:
     """How a document that has no value any more lost it, as its head tells."""
-    expires_at, updated_at = head["expires_at"], head["updated_at"]
-    if expires_at is not None and (not head["deleted"] or updated_at < expires_at):
-        return f"has expired at {iso(expires_at)}"
-    return f"was deleted by {named(head['author'])} at {iso(updated_at)}"
+    if _was_deleted(head):
+        return f"was deleted by {named(head['author'])} at {iso(head['updated_at'])}"
+    return f"has expired at {iso(head['expires_at'])}"
+
+
+def _was_deleted(head: Mapping[str, Any]) -> bool:
+    """Whether somebody took its value away; else its time is over."""
+    return bool(head["deleted"]) and (head["expires_at"] is None or head["updated_at"] >= head["expires_at"])
 
 
 def _noted(note: str | None) -> str:
     """The note of a version; not with what was wrong, which stands in the log."""
     return "" if note is None else f"Its note: {quoted(note)}. "
+
+
+def changed(by: str, at: Micros) -> dict[str, Any]:
+    """Who made a document what it is, as the details of refusals tell it."""
+    return {"changed_by": by, "changed_at": iso(at)}
+
+
+class Standing(NamedTuple):
+    """Where a document stands: its version, 0 without a value, and in words since when and by whom."""
+
+    version: int
+    told: str
+
+
+def standing(head: Mapping[str, Any] | None, now: Micros) -> Standing:
+    """Where a document stands, from its head."""
+    if head is None:
+        return Standing(0, "was never written")
+    if head["deleted"] or (head["expires_at"] is not None and head["expires_at"] <= now):
+        return Standing(0, _ended(head))
+    version = head["version"]
+    return Standing(version, f"is at version {version}, written by {head['author']} at {iso(head['updated_at'])}")
 
 
 def gone_document(row: Mapping[str, Any], note: str | None) -> OpsError:
@@ -213,6 +239,7 @@ def version_conflict(document: Document, expected: int, current: int, note: str 
         f"{document.author} at {iso(document.updated_at)}.",
         next=f"{_noted(note)}`current_value` is theirs. {_again(expected, current, whole=whole)}.",
         details={"expected_version": expected, "current_version": current}
+        | changed(document.author, document.updated_at)
         | ({} if note is None else {"current_note": note}),
     )
 
@@ -228,11 +255,14 @@ def _again(expected: int, current: int, *, whole: bool) -> str:
 
 def _nothing_to_compare(document: Document, expected: int) -> Conflict:
     """The refusal of a compare-and-set with a document that has no value."""
-    version = document.version
-    how = f"{_ended(document.fields())}; its last version is {version}" if version else "was never written"
+    version, head = document.version, document.fields()
+    how = f"{_ended(head)}; its last version is {version}" if version else "was never written"
+    by = changed(document.author, document.updated_at) if version and _was_deleted(head) else {}
     back = f"; state_restore(version={version}) brings back what it held" if version else ""
     return Conflict(
         f"You expected version {expected}, but {named(document.id)} does not exist: it {how}.",
         next=f"Call again with expected_version=0, which makes it{back}.",
-        details={"expected_version": expected, "current_version": 0} | ({"last_version": version} if version else {}),
+        details={"expected_version": expected, "current_version": 0}
+        | ({"last_version": version} if version else {})
+        | by,
     )

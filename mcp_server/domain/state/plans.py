@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from mcp_server.domain.state.commands import Addressed, PatchDocument, SetDocument
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode
-from mcp_server.domain.state.model import document_id
+from mcp_server.domain.state.model import changed, document_id
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, LimitExceeded, OpsError
 from mcp_server.kernel.json_pointers import escape, member_at
@@ -24,6 +24,7 @@ from mcp_server.kernel.json_tools import (
     three_way_merge,
 )
 from mcp_server.kernel.quoting import named
+from mcp_server.kernel.times import Micros, iso
 from mcp_server.kernel.writes import LEFT_BEHIND
 
 CHEAP_STEPS_MAX = 32 * 1024
@@ -38,10 +39,22 @@ C = TypeVar("C", bound=Addressed)
 
 
 class Read(NamedTuple):
-    """A document's value as it was read: its version, and the text."""
+    """A document's value as it was read: its version, the text, and who wrote it when; nobody where that is yet to be
+    written by a call before."""
 
     version: int
     value: str
+    author: str = ""
+    at: Micros = 0
+
+    def written(self) -> dict[str, Any]:
+        """Who wrote it when, as refusals tell it."""
+        return changed(self.author, self.at) if self.author else {}
+
+    def told(self) -> str:
+        """`Version 3 was written by agent:scribe via user:local at ...`."""
+        by = f"{self.author} at {iso(self.at)}" if self.author else "a call before this one"
+        return f"Version {self.version} was written by {by}."
 
 
 class Plan(NamedTuple):
@@ -128,23 +141,34 @@ def plan_patch(command: PatchDocument, read: Read) -> Plan:
         ValidationFailed: it does not fit.
         LimitExceeded: it takes too many steps.
     """
-    value, steps = patched(command, read.value)
+    value, steps = patched(command, read)
     return Plan(read.version, value, None, delta_of(read, value), steps + len(read.value) + len(value))
 
 
-def patched(command: PatchDocument, current: str | None) -> tuple[RawJson, int]:
+def patched(command: PatchDocument, current: Read | None) -> tuple[RawJson, int]:
     """The value after a patch, and the steps that it took.
 
     Raises:
         ValidationFailed: it does not fit the value.
+        Conflict: it rests on what another has changed; it says who wrote the value.
         LimitExceeded: it takes too many steps, or the value is too large.
     """
-    budget, value = patch_budget(), None if current is None else json.loads(current)
+    budget, value = patch_budget(), None if current is None else json.loads(current.value)
     if command.json_patch is None:
         made = merge_patch(value, command.merge_patch, budget)
     else:
-        made = json_patch(value, command.json_patch, budget)
+        try:
+            made = json_patch(value, command.json_patch, budget)
+        except Conflict as conflict:
+            raise conflict if current is None else _with_writer(conflict, current) from None
     return check_json(made, "patched document"), budget.taken
+
+
+def _with_writer(conflict: Conflict, read: Read) -> Conflict:
+    """The refusal of a change that does not fit a value, which says whose that is."""
+    then = conflict.message[len(conflict.wrong) :].strip()
+    details = conflict.details | {"current_version": read.version} | read.written()
+    return Conflict(f"{conflict.wrong} {read.told()}", next=then, details=details)
 
 
 def places(command: PatchDocument) -> list[str]:
@@ -200,9 +224,11 @@ def merge(command: SetDocument, base: str, theirs: Read) -> Merged:
         raise Conflict(
             f"Both sides changed the same parts of {named(document_id(command.namespace, command.key))} since version "
             f"{command.base_version}: "
-            f"{', '.join(_part(path, current, mine) for path in clashes[:10])}.",
+            f"{', '.join(_part(path, current, mine) for path in clashes[:10])}. {theirs.told()}",
             next=f"Decide these by hand and call again with merge=true and base_version={theirs.version}.",
-            details={"clashes": clashes, "current_version": theirs.version, "current_value": current},
+            details={"clashes": clashes, "current_version": theirs.version}
+            | theirs.written()
+            | {"current_value": current},
         )
     return Merged(check_json(value, "merged document"), _others(mine, value))
 

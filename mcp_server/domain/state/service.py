@@ -21,7 +21,7 @@ from mcp_server.domain.state.commands import (
     SetDocument,
 )
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, rebuild
-from mcp_server.domain.state.model import document_id, gone_document, no_document
+from mcp_server.domain.state.model import Standing, document_id, gone_document, no_document, standing
 from mcp_server.domain.state.plans import (
     CHEAP_STEPS_MAX,
     Plan,
@@ -98,8 +98,12 @@ class StateService:
 
     async def version_of(self, document: Addressed) -> int:
         """The version of a document, as a change of it would expect it; 0 where it has no value."""
+        return (await self.standing(document)).version
+
+    async def standing(self, document: Addressed) -> Standing:
+        """The version of a document, as a change of it would expect it, and who made it so."""
         row = await self._database.fetch_one("document_current", id=document_id(document.namespace, document.key))
-        return 0 if row is None or row["deleted"] or _is_expired(row, self._context.clock()) else row["version"]
+        return standing(row, self._context.clock())
 
     async def with_copied(self, call: Call, command: SetDocument) -> tuple[SetDocument, dict[str, Any]] | None:
         """A copy with the value that it would write now, as people are shown it; None for any other write.
@@ -254,7 +258,7 @@ class StateService:
     async def _stored(self, document: Addressed) -> Read | None:
         row = await self._database.fetch_one("document_current", id=document_id(document.namespace, document.key))
         gone = row is None or row["deleted"] or _is_expired(row, self._context.clock())
-        return None if gone or row is None else Read(row["version"], row["value"])
+        return None if gone or row is None else Read(row["version"], row["value"], row["author"], row["updated_at"])
 
     async def _version(self, document: Addressed, version: int) -> Row:
         namespace, key = document.namespace, document.key

@@ -96,7 +96,7 @@ def patch(tx: Transaction, origin: Origin, planned: Planned[PatchDocument]) -> W
         value = plan.value
     else:
         _require_cheap(planned.plan)
-        value, _ = patched(command, _value_at(tx, document, document.version) if live else None)
+        value, _ = patched(command, _read(tx, document) if live else None)
     left = (document.expires_at - origin.at) / SECOND if live and document.expires_at is not None else None
     new, event = document.written(value, "patched", left, None, origin)
     event = event._replace(data={**event.data, "changed_paths": places(command)})
@@ -204,9 +204,14 @@ def _compact(tx: Transaction, before: Document, value: RawJson, plan: Plan | Non
     elif before.bytes < WORTHWHILE_BYTES_MIN or before.bytes + len(value) > CHEAP_STEPS_MAX:
         delta = None
     else:
-        delta = delta_of(Read(before.version, _value_at(tx, before, before.version)), value)
+        delta = delta_of(_read(tx, before), value)
     if delta is not None:
         tx.run("version_compact", id=before.id, version=before.version, delta=delta)
+
+
+def _read(tx: Transaction, document: Document) -> Read:
+    value = _value_at(tx, document, document.version)
+    return Read(document.version, value, document.author, document.updated_at)
 
 
 def _value_at(tx: Transaction, document: Document, version: int) -> RawJson:
@@ -244,6 +249,5 @@ def _merged(tx: Transaction, document: Document, command: SetDocument, now: int)
     require_base(document, base_version)
     if base_version == document.version:
         return command.value, False, ()
-    theirs = Read(document.version, _value_at(tx, document, document.version))
-    value, others = merge(command, _value_at(tx, document, base_version), theirs)
+    value, others = merge(command, _value_at(tx, document, base_version), _read(tx, document))
     return value, True, others

@@ -109,8 +109,8 @@ class SetResult(View):
 
 class VersionView(View):
     """One version of a document, where it differs from the one before if a diff is asked for, what stood there and what
-    stands there since where that is short, and the approval whose calls wrote it, if one did; or that it was deleted or
-    expired, which makes no version."""
+    stands there since where that is short, and the approval whose calls wrote it, if one did, with who said yes to it,
+    for who may see that; or that it was deleted or expired, which makes no version."""
 
     version: int | None = None
     deleted: bool | None = None
@@ -122,6 +122,7 @@ class VersionView(View):
     changed_paths: list[str] | None = None
     changed_values: dict[str, dict[str, Any]] | None = None
     approval_id: str | None = None
+    approved_by: list[str] | None = None
 
 
 class HistoryResult(View):

@@ -1,5 +1,6 @@
 """What came of a question is told wherever it is looked at: in a list, in full, and to who would decide it again."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,13 +12,14 @@ from mcp_server.domain.approvals.views import (
     decided_approval,
 )
 from mcp_server.domain.events.commands import ReadEvents
-from mcp_server.domain.state.commands import DocumentHistory
+from mcp_server.domain.state.commands import DocumentHistory, SetDocument
 from mcp_server.domain.tasks.commands import ControlTasks
-from mcp_server.kernel.authority import Role
+from mcp_server.kernel.authority import Actor, Permission, Role
 from mcp_server.kernel.errors import InvalidTransition
 from mcp_server.kernel.times import iso
 from tests.domain.approvals.test_calls import ANN, JOBS, answer, asked, found, work
-from tests.world import World, caller
+from tests.world import World, caller, speaking
+from tools import state
 from tools.events import read as events_read
 
 pytestmark = pytest.mark.anyio
@@ -25,6 +27,8 @@ pytestmark = pytest.mark.anyio
 AT = {"namespace": "n", "key": "plan"}
 PATCH = ("state_patch", AT | {"merge_patch": {"step": 2}})
 DELETE = ("state_set", AT | {"delete": True})
+MAIL = ("email_send", {"to": ["x@example.org"], "subject": "s", "text": "t"})
+state_history: Any = next(tool for tool in state.TOOLS if tool.name == "state_history")
 
 
 async def listed(world: World) -> ApprovalView:
@@ -119,7 +123,8 @@ async def test_who_is_asked_about_a_document_that_has_moved_on_is_told_first_tha
 
     before = await form()
     await world.write("n", "plan", {"step": 9})
-    told = "STALE: n/plan is at version 2, and what is asked about expects version 1. A yes does nothing"
+    who = f"written by user:tester at {iso(world.clock.now)}"
+    told = f"STALE: n/plan is at version 2, {who}, and what is asked about expects version 1. A yes does nothing"
     assert "STALE" not in before and (await form()).startswith(told) and (await form()).endswith(before)
     assert (await world.desk.approvals.shown(ann, approval.id)).text.startswith(told)
     for seen in (await found(world, approval.id), *(await world.desk.approvals.find(ann, FindApprovals())).items):
@@ -130,13 +135,51 @@ async def test_who_is_asked_about_a_document_that_has_moved_on_is_told_first_tha
     assert (after.status, after.overtaken) == ("stale", None)
 
 
+async def test_who_is_asked_about_a_document_that_was_deleted_or_made_meanwhile_reads_by_whom(world: World):
+    scribe = speaking(await world.agent("scribe"))
+    await world.write("n", "plan", {"step": 1})
+    changes = await asked(world, PATCH)
+    delete = SetDocument(**AT, delete=True)
+    await world.desk.state.set(scribe, delete)
+    at = iso(world.clock.now)
+    (told,) = (await found(world, changes.id)).overtaken or ()
+    assert told.startswith(
+        f'STALE: n/plan was deleted by "agent:scribe via user:tester" at {at}, and what is asked about '
+    )
+    creates = await asked(world, ("state_set", AT | {"value": 2}))
+    await world.write("n", "plan", 3)
+    (told,) = (await found(world, creates.id)).overtaken or ()
+    assert told.startswith(f"STALE: n/plan is at version 2, written by user:tester at {at}, and what is asked about ")
+    assert "expects that it does not exist" in told
+
+
 async def test_the_history_of_a_document_names_the_approval_that_changed_it(world: World):
     await world.write("n", "plan", {"step": 1})
     approval = await asked(world, PATCH)
     await world.decide(ANN, approval.id, True)
     await work(world)
-    told = await world.desk.state.history(world.call, DocumentHistory(namespace="n", key="plan"))
-    assert [(one.version, one.approval_id) for one in told.versions] == [(2, approval.id), (1, None)]
+    asked_for = DocumentHistory(namespace="n", key="plan")
+    told = await state.history(world.desk, world.call, asked_for)
+    assert [(one.version, one.approval_id, one.approved_by) for one in told.versions] == [
+        (2, approval.id, ["ann"]),
+        (1, None, None),
+    ]
+    assert f"2 by user:tester as {approval.id} asked, to which ann said yes" in state_history.say(told)
+    reader = Actor(kind="user", id="tester", permissions=frozenset({Permission.STATE_READ}))
+    for blind in (replace(world.call, actor=reader), replace(world.call, toolsets=frozenset({"state"}))):
+        told = await state.history(world.desk, blind, asked_for)
+        assert (told.versions[0].approval_id, told.versions[0].approved_by) == (approval.id, None)
+
+
+async def test_who_said_yes_to_several_is_told_but_of_what_holds_a_mail_to_who_may_see_that_alone(world: World):
+    await world.write("n", "plan", {"step": 1})
+    approval = await asked(world, PATCH, MAIL, approvers=("ann", "bob"), quorum=2)
+    for person in ("bob", "ann"):
+        await world.decide(caller(Role.ADMIN, id=person), approval.id, True)
+    await work(world)
+    for who, granted in ((world.call, ["bob", "ann"]), (caller(Role.AGENT, id="eve"), None)):
+        told = await state.history(world.desk, who, DocumentHistory(namespace="n", key="plan"))
+        assert (told.versions[0].approval_id, told.versions[0].approved_by) == (approval.id, granted)
 
 
 async def test_a_document_that_was_deleted_is_told_as_what_its_call_did(world: World):

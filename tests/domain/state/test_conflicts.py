@@ -7,9 +7,11 @@ import pytest
 
 from mcp_server.domain.commit.model import CommitCalls
 from mcp_server.domain.commit.service import CommitService
+from mcp_server.domain.state.commands import SetDocument
 from mcp_server.kernel.errors import Conflict
+from mcp_server.kernel.times import iso
 from mcp_server.kernel.understanding import understood
-from tests.world import World
+from tests.world import World, speaking
 from tools import TOOLS
 
 pytestmark = pytest.mark.anyio
@@ -83,12 +85,12 @@ async def test_a_test_of_a_patch_that_does_not_hold_tells_what_is_there(world: W
     await world.write("n", "k", {"n": 2})
     steps = [{"op": "test", "path": "/n", "value": 1}, {"op": "replace", "path": "/n", "value": 3}]
     with pytest.raises(
-        Conflict, match="operation #0 .*the value there is 2. Nothing was changed.* a test for that value"
+        Conflict, match="operation #0 .* is 2. Version 1 was written by .*Nothing was changed.* a test for that value"
     ):
         await make(world, "state_patch", AT | {"json_patch": steps}, together=False)
     await make(world, "state_patch", AT | {"json_patch": [steps[0] | {"value": 2}, steps[1]]}, together=False)
     await world.write("n", "k", {"n": "open"})
-    with pytest.raises(Conflict, match=r'there is "open"\. Nothing was changed'):
+    with pytest.raises(Conflict, match=r'there is "open"\. Version 3 was .*Nothing was changed'):
         await make(world, "state_patch", AT | {"json_patch": steps}, together=False)
     await world.write("n", "k", {"n": 3})
     assert (await world.read("n", "k")).value == {"n": 3}
@@ -108,3 +110,55 @@ async def test_a_value_that_was_to_expire_and_stays_now_is_told(world: World):
         world.clock.advance(600)
         again = await world.desk.state.set(world.call, command.model_copy(update={"ttl_seconds": None}))
         assert again.was_to_expire_at is None, "one that has expired meanwhile is written anew"
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_whatever_was_too_late_says_who_changed_it_and_when(world: World, together: bool):
+    scribe = speaking(await world.agent("scribe"))
+    await world.write("n", "k", {"a": 1})
+    world.clock.advance(5)
+    await world.desk.state.set(scribe, SetDocument(namespace="n", key="k", value={"a": 2}))
+    by, at = "agent:scribe via user:tester", iso(world.clock.now)
+    world.clock.advance(5)
+    steps: list[dict[str, Any]] = [
+        {"op": "test", "path": "/a", "value": 1},
+        {"op": "increment", "path": "/a", "value": -2, "minimum": 1},
+    ]
+    calls: list[tuple[str, dict[str, Any]]] = [
+        *((tool, said | {"expected_version": 1}) for tool, said in CALLS),
+        ("state_set", {"value": {"a": 3}, "merge": True, "base_version": 1}),
+        *(("state_patch", {"json_patch": [step]}) for step in steps),
+    ]
+    for tool, said in calls:
+        with pytest.raises(Conflict) as refused:
+            await make(world, tool, said | AT, together=together)
+        details = refused.value.details
+        assert (details["changed_by"], details["changed_at"], details["current_version"]) == (by, at, 2), said
+        assert f"ritten by {by} at {at}" in refused.value.message
+
+
+async def test_what_was_deleted_says_by_whom_and_what_has_expired_by_nobody(world: World):
+    for key, first in (("deleted", {}), ("expired", {"ttl_seconds": 60})):
+        await world.write("n", key, 1, **first)
+    await make(world, "state_set", AT | {"key": "deleted", "delete": True}, together=False)
+    world.clock.advance(61)
+    for settles in (False, True):
+        for key, names in (("deleted", True), ("expired", False)):
+            with pytest.raises(Conflict) as refused:
+                await make(world, "state_set", AT | {"key": key, "value": 2, "expected_version": 1}, together=False)
+            assert ("changed_by" in refused.value.details) is names
+        if not settles:
+            await world.settle()
+
+
+async def test_a_change_that_clashes_with_a_call_before_it_says_so(world: World):
+    await world.write("n", "k", {"a": 1})
+    steps = [{"op": "test", "path": "/a", "value": 1}]
+    calls = [
+        {"tool": "state_set", "arguments": AT | {"value": {"a": 2}}},
+        {"tool": "state_patch", "arguments": AT | {"json_patch": steps}},
+    ]
+    with pytest.raises(Conflict) as refused:
+        await world.desk.get(CommitService).commit(world.call, CommitCalls.model_validate({"calls": calls}))
+    words = refused.value.message
+    assert "Version 2 was written by a call before this one" in words or "Version 2 was written by user:tester" in words
