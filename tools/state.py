@@ -163,7 +163,7 @@ def _say_ending(last: VersionView) -> str:
     if last.version is not None:
         return ""
     how = f"was deleted by {last.author}" if last.deleted else "expired"
-    return f" It {how} at {last.at}{'' if last.note is None else f': {quoted(last.note)}'}."
+    return f" It {how}{_granted(last)} at {last.at}{'' if last.note is None else f': {quoted(last.note)}'}."
 
 
 def _copied(args: SetDocument) -> list[str]:

@@ -316,7 +316,7 @@ ORDER BY e.seq + 0 LIMIT :limit
 SELECT at, type, aggregate_id, actor, data FROM events ORDER BY seq DESC LIMIT :limit
 
 -- name: events_caused_by
-SELECT version, correlation_id FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
+SELECT version, type, correlation_id FROM events WHERE aggregate_id = :id AND aggregate_type = :aggregate_type
   AND version >= :low AND version <= :high
   AND substr(correlation_id, 1, length(CAST(:cause AS TEXT))) = CAST(:cause AS TEXT)
 ORDER BY seq DESC LIMIT :limit

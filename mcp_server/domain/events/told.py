@@ -44,9 +44,10 @@ async def newest_of_type(database: Database, type_: str) -> list[Row]:
 
 
 async def caused_by(
-    database: Database, aggregate_type: str, id_: str, cause: str, versions: tuple[int, int]
+    database: Database, aggregate_type: str, id_: str, cause: str, versions: tuple[int, int], beside: Sequence[str]
 ) -> dict[int, str]:
-    """Of an aggregate's versions, the ids of that kind of cause under which they were made, as far as that is kept."""
+    """Of an aggregate's versions, the ids of that kind of cause under which they were made, as far as that is kept;
+    `beside` are the types of events that make no version of their own."""
     rows = await database.fetch_all(
         "events_caused_by",
         aggregate_type=aggregate_type,
@@ -56,4 +57,4 @@ async def caused_by(
         high=versions[1],
         limit=TOLD_MAX,
     )
-    return {row["version"]: row["correlation_id"] for row in rows}
+    return {row["version"]: row["correlation_id"] for row in rows if row["type"] not in beside}

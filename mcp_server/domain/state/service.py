@@ -142,7 +142,7 @@ class StateService:
             raise no_versions(command, await self._count(id_))
         span = (rows[-1]["version"], rows[0]["version"])
         endings = dict(await self._endings(id_, span))
-        asked = await caused_by(self._database, "document", id_, "approval", span)
+        asked = await caused_by(self._database, "document", id_, "approval", span, ENDINGS)
         versions = [(endings.get(row["version"]), version_view(row, asked.get(row["version"]))) for row in rows]
         written, count = len(rows), await self._count(id_)
         listed = [one for pair in versions for one in pair if one is not None]

@@ -167,12 +167,13 @@ def version_view(row: Row, approval_id: str | None = None) -> VersionView:
 
 
 def ending_view(event: Row) -> VersionView:
-    """That a document lost its value, by whom and why, out of the event."""
-    is_deletion = event["type"] == DELETED
+    """That a document lost its value, by whom and why, and the approval whose calls did it, out of the event."""
+    is_deletion, cause = event["type"] == DELETED, event["correlation_id"]
     return VersionView(
         deleted=is_deletion or None,
         expired=not is_deletion or None,
         author=event["actor"],
         at=iso(event["at"]),
         note=json.loads(event["data"]).get("note"),
+        approval_id=cause if cause.startswith("approval_") else None,
     )

@@ -189,6 +189,12 @@ async def test_a_document_that_was_deleted_is_told_as_what_its_call_did(world: W
     await work(world)
     assert (await found(world, approval.id)).outcome == {"done": ["state_set n/plan"], "documents": ["n/plan"]}
     assert headline(await found(world, approval.id)) == "Its call landed: state_set n/plan."
+    told = await state.history(world.desk, world.call, DocumentHistory(namespace="n", key="plan"))
+    assert [(one.version, one.deleted, one.approval_id, one.approved_by) for one in told.versions] == [
+        (None, True, approval.id, ["ann"]),
+        (1, None, None, None),
+    ]
+    assert f"It was deleted by user:tester as {approval.id} asked, to which ann said yes at " in state_history.say(told)
 
 
 async def test_of_each_call_it_is_said_what_it_did_and_to_what(world: World):
