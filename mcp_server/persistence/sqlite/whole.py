@@ -14,7 +14,7 @@ from typing import Any
 
 from mcp_server.kernel.errors import Unavailable
 from mcp_server.persistence.sqlite.file import SqliteFile
-from mcp_server.persistence.sqlite.index import FRAME_HEADER_BYTES, HEADER_BYTES, Index
+from mcp_server.persistence.sqlite.index import FRAME_HEADER_BYTES, HEADER_BYTES, Head, Index
 
 FOLDS_WITHIN_SECONDS = 5.0
 """How long another program that folds the log in may take from its first page to its last."""
@@ -47,14 +47,14 @@ class Whole:
             Unavailable: naming the file.
         """
         self._is_refused = True
+        head = self._index.head()  # before the file is looked at, so that what is folded in later shows
         header, log_bytes = self._log_now()
-        folded = header, self._folded_now()  # before the file is looked at, so that what is folded in later shows
         found = os.stat(self._file.path)  # noqa: PTH116 - at every write; the path's own makes its text anew
         if not (
             self._is_log_whole(header, log_bytes)
             and self._is_file_whole(found.st_size, log_bytes)
-            and self._is_own(found.st_mtime_ns, folded)
-            and fits(self._index, self._log_now, self._file)
+            and self._is_own(found.st_mtime_ns, (header, 0 if head is None else head.folded))
+            and (_fits(head, header, log_bytes, found.st_size) or fits(self._index, self._log_now, self._file))
         ):
             raise no_longer_whole(self._file)
         self._header, self._log_bytes, self._bytes = header, log_bytes, found.st_size
@@ -147,12 +147,16 @@ def fits(index: Index, log: Callable[[], tuple[bytes, int]], file: SqliteFile) -
     head = index.head()
     for _ in range(_LOOKS):
         (header, log_bytes), file_bytes = log(), os.stat(file.path).st_size  # noqa: PTH116
-        if head is None or head.fits(header, log_bytes, file_bytes):
+        if _fits(head, header, log_bytes, file_bytes):
             return True
         before, head = head, index.head()
         if before == head:
             return False
     return True  # others write all the while, which nothing keeps from doing
+
+
+def _fits(head: Head | None, header: bytes, log_bytes: int, file_bytes: int) -> bool:
+    return head is None or head.fits(header, log_bytes, file_bytes)
 
 
 def require_fitting(file: SqliteFile) -> None:
