@@ -21,6 +21,8 @@ async def _health(desk: Desk, call: Call, _: Mapping[str, str]) -> Any:
         health |= {"at_least": known} if (known := floors(tasks=counts)) else {}
     if desk.is_read_only:
         health["storage"] = "read-only: nothing that is due is done by this server"
+    if amiss := await desk.amiss():
+        health |= {"ok": False, "database": amiss}
     clock = desk.housekeeping.clock_told()
     if clock:
         health["clock"] = clock

@@ -43,6 +43,10 @@ class Desk(Services):
         holder = await self.context.database.log_holder(seconds)
         return None if holder is None else {"by": holder.session, "remedy": holder.remedy}
 
+    async def amiss(self) -> str | None:
+        """What keeps everything from being written, where the database's files are not what they were."""
+        return await self.context.database.amiss()
+
     def end_waits(self) -> None:
         """Let what waits for a change answer with what there is: the server ends."""
         self.context.database.feed.end_waits()

@@ -226,6 +226,10 @@ class Database(Protocol):
         """Who keeps the newest events out of the log, where somebody has for so long, or for a while."""
         ...
 
+    async def amiss(self) -> str | None:
+        """What keeps everything from being written, where its files were cut off, overwritten or replaced."""
+        ...
+
     @property
     def loops(self) -> Loops:
         """Keeps this process's background loops at work."""

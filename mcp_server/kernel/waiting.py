@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import TypeVar
 
+from mcp_server.kernel import untold
 from mcp_server.kernel.call import Call, Context
 from mcp_server.kernel.store import Feed, Listener
 
@@ -75,3 +77,4 @@ def told_or(give_back: Callable[[T], None], granted: T) -> Generator[None]:
     except asyncio.CancelledError:
         give_back(granted)
         raise
+    untold.granted(partial(give_back, granted))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from mcp_server.kernel.areas import Areas
-from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.kernel.errors import OpsError, Unavailable, ValidationFailed
 from mcp_server.kernel.loops import Loops
 from mcp_server.kernel.positions import Position
 from mcp_server.kernel.schemas import is_server
@@ -88,6 +88,10 @@ class Backend(Protocol):
 
     async def close_readers(self) -> None:
         """Close the reading connections."""
+        ...
+
+    def doubts(self) -> bool:
+        """Whether a look from beside finds its files other than they were left; the next write says what it is."""
         ...
 
     def explain(self, error: BaseException) -> OpsError | None:
@@ -305,6 +309,15 @@ class Database:
         """The transaction that keeps the newest events out of the log, where one has for so long, or for a while."""
         row = await self.fetch_one("log_holder", seconds=HOLDS_AFTER_SECONDS if seconds is None else seconds)
         return None if row is None else log_holder(row)
+
+    async def amiss(self) -> str | None:
+        """What keeps everything from being written, where the files were cut off, overwritten or replaced."""
+        if self.is_read_only or not await asyncio.to_thread(self.backend.doubts):
+            return None
+        try:
+            return await self.write(lambda _: None)  # looks at them with the turn to write
+        except OpsError as error:
+            return error.message if isinstance(error, Unavailable) else None
 
     async def _changes_since(self, page: Page, limit: int) -> list[Row]:
         since, upto, after = page

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL
-from mcp_server.kernel.errors import OpsError
+from mcp_server.kernel.errors import OpsError, Unavailable
 from mcp_server.protocol.whose import actor_of
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -57,7 +57,9 @@ async def _state(desk: Desk) -> dict[str, Any]:
         await desk.tasks.counts(SYSTEM_CALL)
         held_back = await desk.log_held_back()
         told = {} if held_back is None else {"events_held_back": held_back}
+        if amiss := await desk.amiss():
+            raise Unavailable(amiss)
     except OpsError as error:
-        problem, told = {"problem": error.code}, {}
+        problem, told = {"problem": error.code, "database": error.message}, {}
     failing = desk.loops.failing()
     return {"ok": not problem and not failing, "version": desk.version, "loops": failing} | problem | told

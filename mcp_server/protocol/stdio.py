@@ -27,6 +27,7 @@ from mcp.server.lowlevel import Server
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import INVALID_REQUEST
 
+from mcp_server.kernel import untold
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.protocol.opening import CHANNEL, DISCOVER, Opening, no_discovery
 from mcp_server.protocol.stdout import Output
@@ -262,12 +263,14 @@ class _Connection:
             anyio.ClosedResourceError: the server was told to stop.
         """
         if not self.is_open:
+            untold.give_back()
             raise anyio.ClosedResourceError
         message = item.message
         try:
             if not self._was_answered(message):
                 line = message.model_dump_json(by_alias=True, exclude_unset=True)
-                await self._output.write(line.encode() + b"\n")
+                if not await self._output.write(line.encode() + b"\n"):
+                    untold.give_back()
         finally:
             if isinstance(message, (types.JSONRPCResponse, types.JSONRPCError)) and message.id is not None:
                 self._settle(message.id)

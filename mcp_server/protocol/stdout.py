@@ -43,18 +43,24 @@ class Output:
         with anyio.move_on_after(seconds):
             await self._free.wait()
 
-    async def write(self, line: bytes) -> None:
-        """Write a line, once those before it are written. Whoever is cancelled meanwhile has still written it."""
+    async def write(self, line: bytes) -> bool:
+        """Write a line, once those before it are written. Whoever is cancelled meanwhile has still written it.
+
+        Returns:
+            Whether the client's end has taken all of it; else no client has read a whole line.
+        """
         async with self._one_at_a_time:
             await self._free.wait()
+            written = self.written
             if self.broken.is_set():
-                return
+                return False
             if len(line) <= PIPE_BUF and self._is_writable():
                 self._taken(_is_written(self._descriptor, line))
             else:
                 self._free.clear()
                 self._lines.put(line)
                 await self._free.wait()
+            return self.written > written
 
     def _run(self) -> None:
         while True:

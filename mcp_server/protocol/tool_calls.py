@@ -13,6 +13,7 @@ from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.speaking import Said
 from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.kernel import untold
 from mcp_server.kernel.call import Ask, Call
 from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.limits import Caller, Thing
@@ -78,6 +79,7 @@ class ToolCalls:
         Raises:
             MCPError: there is no such tool.
         """
+        untold.collect()
         offered = self._offered(ctx)
         known = offered.get(params.name)
         if known is None:

@@ -1,5 +1,6 @@
 """Looking at a database without changing it: for `doctor`."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.sqlite.library import is_safe, library_version, remedy
 from mcp_server.persistence.sqlite.mounts import shared_kind
+from mcp_server.persistence.sqlite.whole import require_begun, require_fitting
 from mcp_server.upkeep.disk import inspect_disk, refusal
 from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.planning import statistics_of_sqlite
@@ -114,12 +116,20 @@ def _turn(backend: SqliteBackend) -> list[Finding]:
 
 def _contents(backend: SqliteBackend) -> list[Finding]:
     try:
+        require_begun(backend.file)
         connection = backend.file.connect(read_only=True)
         try:
             connection.row_factory = None
+            with contextlib.suppress(Exception):  # what else is wrong is found out later
+                connection.execute(
+                    "SELECT count(*) FROM sqlite_schema"
+                ).fetchone()  # the index is made, if there is none
+            require_fitting(backend.file)
             return _looked_at(connection, backend.name)
         finally:
             connection.close()
+    except OpsError as error:
+        return [Finding("database_integrity", False, error.wrong, error.message[len(error.wrong) :].strip())]
     except Exception as error:
         return [_not_looked_at(backend, error)]
 

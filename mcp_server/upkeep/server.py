@@ -12,6 +12,7 @@ from mcp_server.persistence.postgres.backend import PostgresBackend
 from mcp_server.persistence.postgres.clock import LOOKS_MAX, NOW, OFF_MIN, Answer, off_by
 from mcp_server.persistence.postgres.schema import own_or_empty
 from mcp_server.persistence.statements import statements
+from mcp_server.upkeep.dead_rows import inspect_dead_rows
 from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.planning import statistics_of_postgres
 from mcp_server.upkeep.verification import inspect_documents
@@ -51,7 +52,7 @@ def _looked_at(connection: Any, backend: PostgresBackend) -> list[Finding]:
     (newest,) = connection.execute("SELECT MAX(number) FROM migrations").fetchone()
     if newest != migrations("postgres")[-1].number:
         return found
-    looks = (_event_log, inspect_documents, statistics_of_postgres, _cleaned)
+    looks = (_event_log, inspect_documents, statistics_of_postgres, _cleaned, inspect_dead_rows)
     return found + [look(connection) for look in looks]
 
 

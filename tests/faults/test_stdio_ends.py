@@ -201,6 +201,46 @@ def test_a_server_whose_answers_nobody_reads_takes_nothing_more_and_ends(tmp_pat
     assert len(found[2]["result"]["structuredContent"]["messages"]) == 1
 
 
+BREAKS_UNNOTICED = """
+import os, sys
+from mcp_server.protocol import stdout
+stdout.Output._look = lambda self: self._loop.remove_reader(self._descriptor)
+from mcp_server.__main__ import main
+main()
+"""
+"""A server that finds out by its write alone that nobody reads, as in the moment before the system tells it."""
+
+
+@pytest.mark.parametrize("size", [1, 6000], ids=["written at once", "written by the thread"])
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of its own")
+def test_what_an_answer_that_cannot_be_written_tells_of_is_given_back(tmp_path: Path, size: int):
+    spec = {"title": "t", "input": {"text": "x" * size}}
+    piped(tmp_path, HELLO + call(1, "agents_register", name="a") + call(2, "tasks_create", tasks=[spec]))
+    reads, writes = os.pipe()
+    script = [sys.executable, "-c", BREAKS_UNNOTICED, "--database", f"sqlite:///{tmp_path / 'x.db'}"]
+    process = subprocess.Popen(script, stdin=subprocess.PIPE, stdout=writes, stderr=subprocess.DEVNULL)
+    os.close(writes)
+    assert process.stdin is not None
+    try:
+        process.stdin.write(HELLO)
+        process.stdin.flush()
+        assert b'"id":"hello"' in os.read(reads, 1 << 16)
+        os.close(reads)
+        process.stdin.write(call(2, "tasks_claim", agent_id="a"))
+        process.stdin.flush()
+        with within(10):
+            assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    found = piped(tmp_path, HELLO + call(1, "tasks_find") + call(2, "events_read"))
+    assert found[1]["result"]["structuredContent"]["tasks"][0]["status"] == "queued"
+    told = [event["type"] for event in found[2]["result"]["structuredContent"]["events"]]
+    assert "task.claimed" in told  # else nothing would be proved
+
+
 def unread(process: subprocess.Popen[bytes], count: int) -> None:
     """A client that has said hello, asks much and reads nothing any more: the pipe to the server fills up, too."""
     assert process.stdin is not None and process.stdout is not None

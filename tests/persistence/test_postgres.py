@@ -18,6 +18,8 @@ from mcp_server.persistence.database import Database
 from mcp_server.persistence.postgres import readers
 from mcp_server.persistence.postgres.server import PostgresServer
 from mcp_server.persistence.postgres.transaction import PostgresTransaction, _arrays
+from mcp_server.upkeep.dead_rows import DEAD_MIN, inspect_dead_rows
+from mcp_server.upkeep.findings import Finding
 from mcp_server.upkeep.inspection import inspect_database
 from tests.persistence.test_database import WITH_NOTES, note, noted
 from tests.world import open_world
@@ -38,7 +40,7 @@ async def test_a_living_server_is_described(postgres_url: str):
     answers, schema, *others = inspect_database(postgres_url)
     assert answers.ok and "PostgreSQL 18" in answers.detail
     assert schema.ok and schema.detail == "The desk lies in the schema datamcp."
-    named = ["server_clock", "writing", "event_log", "documents", "statistics", "autovacuum"]
+    named = ["server_clock", "writing", "event_log", "documents", "statistics", "autovacuum", "dead_rows"]
     assert [finding.name for finding in others] == named
     assert not any(finding.warns or not finding.ok for finding in others)
 
@@ -54,6 +56,40 @@ async def test_a_reader_reads_no_table_for_what_has_become_rare_since_it_was_cou
         plan = await world.database.backend.read(f"EXPLAIN {sql}", {"limit": 20, **asked})
         steps = "\n".join(row["QUERY PLAN"] for row in plan)
         assert "Seq Scan" not in steps and "texts_new" in steps, steps
+
+
+def test_rows_that_autovacuum_does_not_clear_away_are_told_with_who_holds_them(postgres_url: str):
+    many = 2 * DEAD_MIN
+    with psycopg.connect(postgres_url, autocommit=True) as connection, psycopg.connect(postgres_url) as reader:
+
+        def told() -> Finding:
+            connection.execute("SELECT pg_stat_force_next_flush()")
+            connection.execute("SELECT pg_stat_clear_snapshot()")
+            return inspect_dead_rows(connection, seconds=0)
+
+        connection.execute("ALTER TABLE spent_seals SET (autovacuum_enabled = false)")  # who tests is quicker than it
+        assert told() == Finding("dead_rows", True, "Autovacuum keeps up with what is dead.")
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT count(*) FROM spent_seals")
+        connection.execute("INSERT INTO spent_seals SELECT n::text, n FROM generate_series(1, %s) n", [many])
+        connection.execute("DELETE FROM spent_seals")
+        held = told()
+        assert (held.ok, held.warns) == (True, True)
+        pid = reader.info.backend_pid
+        assert (
+            f"cannot be cleared away: session {pid} (" in held.detail
+            and "Spent_seals has 20,000 dead rows" in held.detail
+        )
+        assert f"pg_terminate_backend({pid})" in (held.remedy or "")
+        reader.rollback()
+        behind = told()
+        assert behind.warns and behind.detail.startswith(
+            "Autovacuum does not keep up: spent_seals has 20,000 dead rows"
+        )
+        assert 'VACUUM (ANALYZE) "spent_seals"' in (behind.remedy or "")
+        connection.execute("VACUUM spent_seals")
+        assert told().warns is None
+        connection.execute("ALTER TABLE spent_seals RESET (autovacuum_enabled)")
 
 
 def test_a_table_that_autovacuum_leaves_out_is_told(postgres_url: str):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -20,6 +21,7 @@ from mcp_server.kernel.errors import Busy, Unavailable
 from mcp_server.persistence.database import Database, make_backend
 from mcp_server.persistence.migrate import migrations
 from mcp_server.persistence.sqlite import file as sqlite
+from mcp_server.persistence.sqlite import whole
 from mcp_server.persistence.sqlite.backend import SqliteBackend
 from mcp_server.persistence.sqlite.file import SqliteFile, uri_of
 from mcp_server.persistence.sqlite.library import is_safe, load_library, require_safe_library
@@ -298,6 +300,13 @@ def elsewhere(path: Path, *statements: str) -> None:
     subprocess.run([sys.executable, "-c", code, str(path), *statements], check=True, env=dict(os.environ))
 
 
+DOCTOR = [
+    sys.executable,
+    "-c",
+    "import sys; from mcp_server.upkeep.inspection import inspect_database; print(inspect_database(sys.argv[1]))",
+]
+
+
 def emptied(path: Path) -> None:
     os.truncate(path, 0)
 
@@ -341,9 +350,64 @@ async def test_nothing_is_acknowledged_once_a_file_is_cut_off_or_its_log_overwri
         for _ in range(2):
             with pytest.raises(Unavailable, match="cut off or overwritten|is damaged"):
                 await database.write(damaging, "c")
+        assert re.search("cut off or overwritten|is damaged", await database.amiss() or "")
+        told = subprocess.run([*DOCTOR, sqlite_url], capture_output=True, text=True, timeout=60, check=True).stdout
+        assert "cut off or overwritten by another program" in told
     finally:
         with contextlib.suppress(Unavailable):
             await database.close()
+
+
+async def copied(database: Database, path: Path, name: str) -> Path:
+    """A copy as a person makes it, of everything that is acknowledged so far."""
+    elsewhere(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    assert (await database.write(note, name), await database.amiss()) == (name, None)
+    copy = path.with_name("copy.db")
+    subprocess.run(["cp", str(path), str(copy)], check=True)
+    return copy
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="where it shows no descriptors, nothing is said")
+@pytest.mark.parametrize("when", ["between", "in the midst", "after a fold", "touched"])
+async def test_another_database_of_the_same_size_copied_over_the_file_is_noticed(
+    sqlite_url: str, when: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(whole, "FOLDS_WITHIN_SECONDS", 0.1)
+    path, database = path_of(sqlite_url), await Database.open(sqlite_url, WITH_NOTES)
+
+    def over() -> None:
+        subprocess.run(["cp", str(copy), str(path)], check=True)
+
+    def overwriting(tx: Any, name: str) -> str:
+        over()
+        return note(tx, name)
+
+    try:
+        await database.write(note, "a")
+        copy = await copied(database, path, "b")
+        await database.write(note, "x" * 300_000)
+        elsewhere(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+        await database.write(note, "y")
+        os.truncate(copy, path.stat().st_size)
+        if when == "touched":
+            os.utime(path)
+            assert await database.amiss() is None
+            assert await database.write(note, "c") == "c"
+            return
+        if when == "after a fold":
+            elsewhere(path, "PRAGMA wal_checkpoint(PASSIVE)")
+            assert await database.amiss() is None
+        if when == "in the midst":
+            with pytest.raises(Unavailable, match="cut off or overwritten"):
+                await database.write(overwriting, "c")
+        else:
+            over()
+        for _ in range(2):
+            assert "cut off or overwritten" in (await database.amiss() or "")
+            with pytest.raises(Unavailable, match="cut off or overwritten"):
+                await database.write(note, "c")
+    finally:
+        await database.close()
 
 
 async def test_logs_that_sqlite_folds_in_and_files_that_it_makes_shorter_are_whole(sqlite_url: str):
@@ -355,6 +419,7 @@ async def test_logs_that_sqlite_folds_in_and_files_that_it_makes_shorter_are_who
                 await database.write(note, f"{number}" + "x" * size)
             before = path.stat().st_size
             elsewhere(path, *said)
+            assert await database.amiss() is None
             await database.write(note, "after")
         assert path.stat().st_size < before
         assert await noted(database) == ["after"]

@@ -1,8 +1,10 @@
 """What rests after a failure shows to whoever asks how the server is, and in its metrics."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,7 @@ from mcp_server.kernel.loops import Loops
 from mcp_server.observability.metrics import NoMetrics, PrometheusMetrics
 from mcp_server.protocol.status import health as health_page
 from resources import health as system
-from tests.world import World
+from tests.world import World, open_world
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +53,14 @@ class Failing:
 
 def desk_with(world: World, loops: Loops, **others: Any) -> Any:
     desk = world.desk
-    told = {"tasks": desk.tasks, "version": "1", "engine": desk.engine, "is_read_only": False, "loops": loops}
+    told = {
+        "tasks": desk.tasks,
+        "amiss": desk.amiss,
+        "version": "1",
+        "engine": desk.engine,
+        "is_read_only": False,
+        "loops": loops,
+    }
     return SimpleNamespace(**told | {"housekeeping": desk.housekeeping, "log_held_back": desk.log_held_back} | others)
 
 
@@ -97,7 +106,22 @@ async def test_the_health_page_names_the_stores_problem_too(world: World):
             raise Unavailable("The database is gone.")
 
     status, answer = await get_health(desk_with(world, Loops(), tasks=Tasks()))
-    assert (status, answer) == (503, {"ok": False, "version": "1", "loops": [], "problem": "unavailable"})
+    problem = {"problem": "unavailable", "database": "The database is gone."}
+    assert (status, answer) == (503, {"ok": False, "version": "1", "loops": []} | problem)
+
+
+async def test_health_names_a_database_whose_files_are_not_what_they_were(absent_sqlite_url: str):
+    path = Path(absent_sqlite_url.removeprefix("sqlite:///"))
+    async with open_world(absent_sqlite_url) as world:
+        await world.write("a", "b", "x" * 10_000)
+        desk = desk_with(world, Loops())
+        assert (await get_health(desk))[1].keys() == {"ok", "version", "loops"}
+        os.truncate(f"{path}-wal", 100)
+        told = "cut off or overwritten by another program"
+        status, answer = await get_health(desk)
+        assert (status, answer["problem"], told in answer["database"]) == (503, "unavailable", True)
+        health = await system._health(desk, world.call, {})
+        assert health["ok"] is False and told in health["database"]
 
 
 async def test_restarts_and_failing_loops_are_metrics():

@@ -118,6 +118,10 @@ class PostgresBackend:
         """Close what is connected, and connect no more."""
         await self._readers.close()
 
+    def doubts(self) -> bool:
+        """Its files are the server's."""
+        return False
+
     def explain(self, error: BaseException) -> OpsError | None:
         """PostgreSQL's failure as a refusal."""
         return self.server.explain(error) if self.server.is_engine_error(error) else None

@@ -54,12 +54,17 @@ class SqliteBackend:
         self._readers: list[aiosqlite.Connection] = []
         self._nearby: sqlite3.Connection | None = None
         self._mark: Mark | None = None
+        self._session: SqliteSession | None = None
         self._near: sqlite3.Cursor | None = None
         """Kept: to make one anew costs as much as to look a row up."""
         self._waiting = [0] * READERS
         """How many reads each has."""
         self._replacing = asyncio.Lock()
         self._closed = False
+
+    def doubts(self) -> bool:
+        """See `Whole.doubts`."""
+        return self._session is not None and self._session.whole.doubts()
 
     async def keep_time(self) -> None:
         """Everybody who uses the file goes by the same clock."""
@@ -121,7 +126,8 @@ class SqliteBackend:
     def open_session(self) -> SqliteSession:
         """The writer's connection."""
         try:
-            return SqliteSession(self.file, self.areas)
+            self._session = SqliteSession(self.file, self.areas)
+            return self._session
         except Exception as error:
             raise self._explained(error) from error
 

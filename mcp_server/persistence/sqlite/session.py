@@ -30,7 +30,7 @@ class SqliteSession:
             self._turnstile.close()
             raise
         self._mark = file.mark()
-        self._whole = Whole(file, self._connection)
+        self.whole = Whole(file, self._connection)
         self._transaction: Transaction | None = None
         self._has_turn = False
         self._kept = Kept({})
@@ -45,7 +45,7 @@ class SqliteSession:
         self._connection.execute("BEGIN IMMEDIATE")
         self._file.require_own()
         self._require_own_schema()
-        self._whole.require()
+        self.whole.require()
         self._transaction = SqliteTransaction(cast("Any", self._connection), self._kept, self._areas)
         return self._transaction
 
@@ -55,7 +55,7 @@ class SqliteSession:
         with self._mark.moving() if moves_mark else _AS_IT_IS:
             self._connection.execute("COMMIT")
         self._file.require_own()  # nothing is acknowledged that went into files which nobody will find, or read
-        self._whole.require()
+        self.whole.require()
         self._leave()
 
     def _require_own_schema(self) -> None:
@@ -104,6 +104,6 @@ class SqliteSession:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-        self._whole.close()
+        self.whole.close()
         self._mark.close()
         self._turnstile.close()
