@@ -25,6 +25,7 @@ from tools.nothing import nothing_sent
 from tools.spec import READ, Alone, Hints, Part, Tool, listed, several
 
 _BODY_SHOWN = 80
+_FILLED_SHOWN = 400
 
 
 async def ticket(desk: Desk, call: Call, args: SendEmail) -> TaskView | None:
@@ -150,12 +151,21 @@ def _says(args: SendEmail) -> str:
 
 def _words(args: SendEmail) -> str:
     # Whoever says yes to it should not have to open the call to see what it is about.
-    return f"{quoted(args.subject or '')}: {quoted(args.text or args.html or '', _BODY_SHOWN)}"
+    subject = "" if args.subject is None else f"{quoted(args.subject)}: "
+    return f"{subject}{quoted(args.text or args.html or '', _BODY_SHOWN)}"
 
 
 def _template(args: SendEmail) -> str:
     given = f" with {as_json(args.variables)}" if args.variables else ""
     return f"the template {named(args.template or '')}{given}"
+
+
+def _comes_to(asked: SendEmail, filled: SendEmail) -> str:
+    """What goes out where the call itself does not say that: what its template makes, or the subject of a reply."""
+    if asked.template is None and asked.subject is not None:
+        return ""
+    begins = quoted(filled.text or filled.html or "", _FILLED_SHOWN)
+    return f" It comes to {quoted(filled.subject or '')}: {begins}."
 
 
 def _to_everyone(args: SendEmail, said: dict[str, Any]) -> list[Form]:
@@ -202,6 +212,7 @@ TOOLS = (
             reads=_documents,
             put_in=_with_documents,
             content=lambda desk, call, args: desk.emails.filled(call, args),
+            comes_to=_comes_to,
         ),
         foreseen=lambda desk: desk.emails.queue,
         others_words=False,

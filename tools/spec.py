@@ -86,6 +86,11 @@ def _as_it_is(args: Any, values: Mapping[str, str]) -> Any:
     return args
 
 
+def _no_more(asked: Any, filled: Any) -> str:
+    del asked, filled
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """How a tool's write takes part in a change of several.
@@ -111,6 +116,8 @@ class Part:
         reads: the documents that a call reads, before any of the calls lands.
         put_in: a call's arguments with documents put in that calls before write, by their names and values.
         observed: for a call that writes a document: the arguments that refuse it once that is no longer as it is now.
+        comes_to: what its content comes to, in words behind those of the call: from the command as it was called, and
+            with that put in.
         content: for a call whose arguments name what may change until it is made, such as a template: the command with
             that put in, and what it comes to, as people are shown it; None where the arguments say all.
     """
@@ -133,6 +140,7 @@ class Part:
     put_in: Callable[[Any, Mapping[str, str]], Any] = _as_it_is
     observed: Callable[[Desk, Any], Awaitable[Mapping[str, Any]]] | None = None
     content: Callable[[Desk, Call, Any], Awaitable[tuple[Any, Any] | None]] | None = None
+    comes_to: Callable[[Any, Any], str] = _no_more
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refused
 from mcp_server.protocol.loading import Loading
-from mcp_server.protocol.references import REFERENCE, call_meant, require_no_half_reference, unread
+from mcp_server.protocol.references import REFERENCE, call_meant, require_no_half_reference, require_none_sent, unread
 from mcp_server.protocol.saying import said_by, with_titles
 from mcp_server.protocol.tool_calls import Given, checked, named_as_known, said, split, validated
 from tools import KNOWN
@@ -134,6 +134,8 @@ class _Composer:
         why = part.alone(command)
         if why is not None:
             raise _not_composable(tool.name, why.why, why.next)
+        if part.is_private:
+            require_none_sent(f"{place.argument}[{place.number}]", standing.own, self._made)
         told = unread(f"{place.argument}[{place.number}]", standing.own, self._made)
         self._will_make(part.makes(command))
         if tool.name == "agents_register":
@@ -151,7 +153,7 @@ class _Composer:
             part.failed,
             tool=tool.name,
             arguments=(given.own if is_bound else plain(command)) | given.shared,
-            says=await self._words(call, self._as_referred(said_by(part, command))),
+            says=await self._words(call, self._as_referred(_said(part, command, filled))),
             is_private=part.is_private,
             content=None if filled is None else filled[1],
             asked=command,
@@ -333,6 +335,11 @@ class _Composer:
         """The id of what is there now for one that stood for it."""
         number, which = self._stands_for.get(text, (None, 0))
         return text if number is None else made[number][which]
+
+
+def _said(part: Part, command: Any, filled: tuple[Any, Any] | None) -> str:
+    """A call in words; where its content stands elsewhere, with what that is now, which is what a yes is bound to."""
+    return said_by(part, command) if filled is None else f"{said_by(part, command)}{part.comes_to(command, filled[0])}"
 
 
 def _write_of(tool: AnyTool, desk: Desk) -> Any:

@@ -50,6 +50,28 @@ def unread(call: str, arguments: Mapping[str, Any], made: Sequence[Sequence[str]
     ]
 
 
+def require_none_sent(call: str, arguments: Mapping[str, Any], made: Sequence[Sequence[str]]) -> None:
+    """Refuse to send words that name what calls before make: a mail or a message is not called back, and its readers
+    could do nothing with a reference.
+
+    Raises:
+        ValidationFailed: naming each, and how to write what is meant.
+    """
+    found = {
+        text: path
+        for path, whole in _texts(arguments, "")
+        for text in _references_in(whole, made)
+        if REFERENCE.fullmatch(text) is None or _is_made(made, *map(int, text[1:].split(".")))
+    }
+    if found:
+        places = ", ".join(f"{text} in {path}" for text, path in found.items())
+        raise ValidationFailed(
+            f"{call}: {places} would be read as it stands: among words nothing is filled in.",
+            next="Make the calls before this one first, and send this afterwards with the ids that they tell. Where "
+            "the text itself is meant, send it by a call of its own.",
+        )
+
+
 def _references_in(text: str, made: Sequence[Sequence[str]]) -> list[str]:
     """What would be references if ids stood there. Among words, what names nothing that there will be is none."""
     if REFERENCE.fullmatch(text):

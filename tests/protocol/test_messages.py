@@ -50,7 +50,7 @@ async def test_agents_of_one_connection_write_to_each_other_and_to_their_user(tm
         error = (await call(client, "messages_send", to="Bo", body="b"))["error"]
         assert error["code"] == "not_found" and error["details"]["near"] == ["bob"]
         both = await call(client, "messages_read", sent=True, unacknowledged=True)
-        assert both["error"]["code"] == "validation"
+        assert both["messages"] == []
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.domain.email.attachments import AttachmentSpec
-from mcp_server.domain.email.threads import ReplyTo
+from mcp_server.domain.email.threads import ReplyTo, answered
 from mcp_server.domain.state.model import Key as DocumentKey
 from mcp_server.kernel.addresses import (
     EmailAddress,
@@ -94,7 +94,9 @@ class EmailSpec(Frozen):
 
     def _lacks(self) -> dict[str, Any]:
         """What makes a mail of it."""
-        said = self.subject, self.html if self.text is None else self.text
+        # Who answers a mail of ours need not say what about.
+        subject = self.subject if answered(self.reply_to) is None else self.subject or ""
+        said = subject, self.html if self.text is None else self.text
         return {name: LIKE for name, value in zip(("subject", "text"), said, strict=True) if value is None}
 
     def _makes_a_mail(self) -> None:

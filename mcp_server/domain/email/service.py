@@ -20,7 +20,7 @@ from mcp_server.domain.email.model import Composed, Email, OutcomeStatus, no_ema
 from mcp_server.domain.email.policy import EmailPolicy
 from mcp_server.domain.email.remarks import not_filled, open_addresses, twice, without_dots
 from mcp_server.domain.email.templates import NAMESPACE, Rendering, fill_in, read_template
-from mcp_server.domain.email.threads import answered
+from mcp_server.domain.email.threads import answered, subject_of_reply
 from mcp_server.domain.email.transactions import NewEmail, Queued
 from mcp_server.domain.email.views import (
     OWN_MAILS,
@@ -100,9 +100,10 @@ class EmailService:
         Raises:
             OpsError: as `send` does.
         """
-        if command.template is None and all(one.namespace is None for one in command.attachments):
+        says_all = command.template is None and command.subject is not None
+        if says_all and all(one.namespace is None for one in command.attachments):
             return None
-        content = await self._compose(call, command)
+        content = await self._compose(call, await self._threaded(call, command))
         files = tuple(
             AttachmentSpec(name=file.name, media_type=file.media_type, content_base64=file.content_base64)
             for file in content.attachments
@@ -185,12 +186,13 @@ class EmailService:
 
     async def _composed(self, call: Call, command: EmailSpec) -> NewEmail:
         refused = found_by(partial(self._require_allowed, command))
-        content = await self._compose(call, command, refused)
         spec = await self._threaded(call, command)
+        content = await self._compose(call, spec, refused)
         return self._new(spec, content)._replace(approval=self._approval(command, content))
 
     async def _threaded(self, call: Call, spec: EmailSpec) -> EmailSpec:
-        """A mail that answers another by that one's message id, which stands in the headers of both.
+        """A mail that answers another by that one's message id, which stands in the headers of both; about the same,
+        where it does not say about what.
 
         Raises:
             NotFound: there is no such mail that the caller may see.
@@ -198,7 +200,10 @@ class EmailService:
         email_id = answered(spec.reply_to)
         if email_id is None:
             return spec
-        return spec.model_copy(update={"reply_to": (await self.get(call, email_id)).message_id})
+        first = await self.get(call, email_id)
+        says_it = spec.template is not None or spec.subject is not None
+        subject = {} if says_it else {"subject": subject_of_reply(first.subject or "")}
+        return spec.model_copy(update={"reply_to": first.message_id} | subject)
 
     def _new(self, spec: EmailSpec, content: Composed) -> NewEmail:
         return NewEmail(spec, content, self.policy.provider, self.policy.sender, self.policy.per_hour)

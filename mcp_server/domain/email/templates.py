@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic import Field, ValidationError
 
 from mcp_server.domain.email.commands import Content
+from mcp_server.domain.email.threads import SUBJECT_CHARACTERS_MAX
 from mcp_server.kernel.complaints import complaints
 from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
 from mcp_server.kernel.json_text import check_line
@@ -19,7 +20,6 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen, Line
 
 NAMESPACE = "email-templates"
-SUBJECT_CHARACTERS_MAX = 998
 
 
 _SHOWN = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)")

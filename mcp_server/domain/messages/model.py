@@ -119,11 +119,6 @@ class ReadMessages(Waiting):
                 "of its own.",
                 **dict.fromkeys(("sent", "unacknowledged", "unread_only")),
             )
-        if self.unacknowledged and (self.sent or self.thread_id is not None):
-            raise not_together(
-                "`unacknowledged` is a list of its own; `sent` with `thread_id` lists what you sent there.",
-                unacknowledged=None,
-            )
         return self
 
     @property

@@ -203,6 +203,9 @@ SELECT d.*, {{name_of_party}} AS name, {{message_told}} FROM deliveries d JOIN m
 WHERE d.ack_due_at IS NOT NULL AND d.acknowledged_at IS NULL AND (d.party = :party OR m.sender_party = :party)
 {{filters}} ORDER BY d.ack_due_at, d.message_id, d.party LIMIT :limit
 
+-- name: filter.owed_to_sender
+AND m.sender_party = :party
+
 -- name: filter.owed_after
 AND (d.ack_due_at, d.message_id, d.party) > (:after_at, :after_id, :after_party)
 

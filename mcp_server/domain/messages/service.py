@@ -36,6 +36,7 @@ from mcp_server.kernel.writes import Write
 _OTHERS = "These are another's: nothing counts as read by this, and who got them acknowledges them."
 _NOTHING_HELD = "Nothing that was sent from here or got here holds it. It is looked for as typed, but for case."
 _NOTHING_OWED = "No acknowledgement is outstanding, of yours or of others."
+_ALL_CONFIRMED = "Nothing that was sent from here waits for an acknowledgement."
 
 
 class _Reader(NamedTuple):
@@ -111,10 +112,10 @@ class MessageService:
             command = command if row is None else command.model_copy(update={"thread_id": row["thread_id"]})
         if command.text:
             return await self._holding(reader.party, command)
+        if command.unacknowledged:
+            return await self._owed(reader, command)
         if command.sent:
             return await self._what_was_sent(reader, command)
-        if command.unacknowledged:
-            return await self._owed(reader.party, command)
         if command.thread_id is not None and not command.only_unread:
             return await self._thread(reader, command.thread_id, command)
         return await self._inbox(reader, command)
@@ -259,15 +260,22 @@ class MessageService:
         hint = None if messages or command.after is not None else _NOTHING_HELD
         return InboxView(messages=messages, unread=unread, cursor=page.next_cursor, more=more, hint=hint)
 
-    async def _owed(self, party: str, command: ReadMessages) -> InboxView:
+    async def _owed(self, reader: _Reader, command: ReadMessages) -> InboxView:
+        """What waits for an acknowledgement, of the party's own or of others; narrowed to what it sent, to a thread."""
+        party, thread_id = reader.party, command.thread_id
+        if thread_id is not None:
+            await self._require_part(reader, thread_id)
         query = _as_important(Query("owed", parameters=(("party", party), ("limit", command.limit + 1))), command)
+        query = query.where("inbox_thread", thread_id=thread_id)
+        query = query.where("owed_to_sender") if command.sent else query
         if command.after is not None:
             at, message_id, whose = decode_cursor("owed", command.after, (int, str, str))
             query = query.where("owed_after", after_at=at, after_id=message_id, after_party=whose)
         rows, more = _page(await self._fetched(query), command)
         end = [rows[-1][name] for name in ("ack_due_at", "message_id", "party")] if rows else None
         cursor = command.after if end is None else encode_cursor("owed", end)
-        hint = None if rows or command.after is not None else _NOTHING_OWED
+        nothing = _ALL_CONFIRMED if command.sent else _NOTHING_OWED
+        hint = None if rows or command.after is not None else nothing
         unread = await self._unread(party)
         return InboxView(messages=owed_views(rows), unread=unread, cursor=cursor, more=more, hint=hint)
 

@@ -11,6 +11,7 @@ from mcp_server.kernel.store import Database, Row
 _OTHERS = {"blocked": "blocked_by_dependencies", "scheduled": "scheduled_for_later"}
 _SHOWN = 3
 _HELD, READY = "held_by_concurrency_key", "ready_by_now"
+_BY = {_HELD: ", by its own concurrency_limit"}
 _MORE = {"gated": "waiting_for_approval", "paused": "paused"}
 
 
@@ -30,7 +31,7 @@ def in_words(counts: Mapping[str, int], such_as: Mapping[str, Sequence[str]]) ->
     """The reasons with their counts, each with some of the tasks where they are known."""
     return ", ".join(
         f"{'at least ' if isinstance(count, AtLeast) else ''}{count} {reason.replace('_', ' ')}"
-        + (f" ({', '.join(such_as[reason])})" if reason in such_as else "")
+        + (f" ({', '.join(such_as[reason])}{_BY.get(reason, '')})" if reason in such_as else "")
         for reason, count in counts.items()
     )
 

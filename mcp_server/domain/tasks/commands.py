@@ -323,11 +323,9 @@ def refuse_cycles(specs: tuple[TaskSpec, ...]) -> None:
         ValidationFailed: naming the reference, or the cycle.
     """
     check_all(*(partial(_require_there, number, spec, len(specs)) for number, spec in enumerate(specs)))
-    children = [_references(spec) for spec in specs]
-    done: set[int] = set()
-    for start in range(len(specs)):
-        path: list[int] = []
-        _walk(start, children, path, done)
+    _refuse_circle("The tasks depend on each other", "dependencies", [spec.waits_for_here() for spec in specs])
+    above = [spec.parent_here() for spec in specs]
+    _refuse_circle("The tasks are each other's parents", "parents", [[] if one is None else [one] for one in above])
 
 
 def refuse_system_kinds(specs: tuple[TaskSpec, ...]) -> None:
@@ -347,29 +345,36 @@ def refuse_system_kinds(specs: tuple[TaskSpec, ...]) -> None:
     )
 
 
-def _walk(number: int, children: list[list[int]], path: list[int], done: set[int]) -> None:
+def _refuse_circle(said: str, what: str, children: list[list[int]]) -> None:
+    done: set[int] = set()
+    for start in range(len(children)):
+        if cycle := _walk(start, children, [], done):
+            shown = " -> ".join(f"#{number}" for number in cycle)
+            raise ValidationFailed(f"{said} in a circle: {shown}.", next=f"Remove one of these {what}.")
+
+
+def _walk(number: int, children: list[list[int]], path: list[int], done: set[int]) -> list[int]:
+    """The first circle that is met from a task on; the path that leads to it is the caller's."""
     if number in path:
-        cycle = " -> ".join(f"#{n}" for n in [*path[path.index(number) :], number])
-        raise ValidationFailed(
-            f"The tasks depend on each other in a circle: {cycle}.", next="Remove one of these dependencies."
-        )
+        return [*path[path.index(number) :], number]
     if number in done:
-        return
+        return []
     path.append(number)
     for child in children[number]:
-        _walk(child, children, path, done)
+        if cycle := _walk(child, children, path, done):
+            return cycle
     path.pop()
     done.add(number)
-
-
-def _references(spec: TaskSpec) -> list[int]:
-    return [int(reference[1:]) for reference in spec.depends_on if reference.startswith("#")]
+    return []
 
 
 def _require_there(number: int, spec: TaskSpec, count: int) -> None:
-    strange = [f"#{reference}" for reference in _references(spec) if reference >= count]
-    if strange:
+    parent = spec.parent_here()
+    named = {"depends on": spec.waits_for_here(), "is part of": [] if parent is None else [parent]}
+    strange = {how: [f"#{one}" for one in places if one >= count] for how, places in named.items()}
+    said = [f"{how} {' and '.join(places)}" for how, places in strange.items() if places]
+    if said:
         raise ValidationFailed(
-            f"Task #{number} depends on {' and '.join(strange)}, but this call has only #0 to #{count - 1}.",
+            f"Task #{number} {' and '.join(said)}, but this call has only #0 to #{count - 1}.",
             next="Count the tasks of this call from 0.",
         )

@@ -1,6 +1,6 @@
 """Transaction functions that create tasks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, filterfalse
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from mcp_server.domain.tasks.queues import ensure_queue
 from mcp_server.domain.tasks.refusals import no_task, parent_ended, parent_refused
 from mcp_server.domain.tasks.rows import find_row
 from mcp_server.domain.tasks.rules import TERMINAL
-from mcp_server.domain.tasks.spec import TaskSpec
+from mcp_server.domain.tasks.spec import TaskSpec, place_here
 from mcp_server.kernel.checks import found_by, refuse
 from mcp_server.kernel.errors import NotFound, OpsError
 from mcp_server.kernel.events import Origin
@@ -41,16 +41,15 @@ def create(tx: Transaction, origin: Origin, command: CreateTasks) -> list[Create
         NotFound: a dependency, parent or named agent does not exist.
         Conflict: a dependency already ended otherwise than completed, and the policy is to cancel.
     """
-    ids: dict[int, str] = {}
     created: dict[int, Created] = {}
     # In order: what becomes ready at once later, such as after the same dependency, is claimed by its id.
-    drawn = sorted(origin.new_id("task") for _ in command.tasks)
+    ids = dict(enumerate(sorted(origin.new_id("task") for _ in command.tasks)))
+    specs = _with_parents(tx, origin, command.tasks, ids)
     for number in _parents_first(command.tasks):
         # A microsecond apart, so that tasks of one call are claimed in the order given.
         later = origin._replace(at=origin.at + number)
-        spec = command.tasks[number]
         try:
-            created[number] = _create_one(tx, later, spec, drawn[number], ids, asks=True)
+            created[number] = _create_one(tx, later, specs[number], ids[number], ids, asks=True)
         except NotFound as error:
             refuse(chain([error], _missing(tx, command.tasks)))
         ids[number] = created[number].task["id"]
@@ -70,7 +69,7 @@ def create_one(
 def _create_one(
     tx: Transaction, origin: Origin, spec: TaskSpec, task_id: str, ids: dict[int, str], *, asks: bool
 ) -> Created:
-    parents = tuple(dict.fromkeys(ids[int(ref[1:])] if ref.startswith("#") else ref for ref in spec.depends_on))
+    parents = tuple(dict.fromkeys(_resolved(ref, ids) for ref in spec.depends_on))
     agent = None if spec.agent_id is None else named_agent(tx, spec.agent_id)
     if agent is not None and agent.id != spec.agent_id:
         spec = spec.model_copy(update={"agent_id": agent.id})
@@ -79,15 +78,38 @@ def _create_one(
         return Created(earlier, replayed=True)
     if agent is not None:
         require_staying(agent)
+    if spec.parent_id is not None and spec.parent_id not in ids.values() and find_row(tx, spec.parent_id) is None:
+        raise no_task(spec.parent_id)
     task = _new(tx, origin, spec, task_id, parents, asks=asks)
     return Created(task.fields(), replayed=False)
+
+
+def _resolved(reference: str, ids: Mapping[int, str]) -> str:
+    """The id of a task that is named by its place in the same call, or by its id."""
+    place = place_here(reference)
+    return reference if place is None else ids[place]
+
+
+def _with_parents(tx: Transaction, origin: Origin, specs: Sequence[TaskSpec], ids: Mapping[int, str]) -> list[TaskSpec]:
+    """What is created, with the ids of parents that the same call creates: one that waits for its parts comes after
+    them, so that it may not be there yet when they name it."""
+    return [
+        spec.model_copy(update={"parent_id": _id_to_be(tx, origin, specs[place], ids[place])})
+        if (place := spec.parent_here()) is not None
+        else spec
+        for spec in specs
+    ]
+
+
+def _id_to_be(tx: Transaction, origin: Origin, spec: TaskSpec, drawn: str) -> str:
+    """The id that a task of this call will have: that of the first one, where its key was used before."""
+    earlier = None if spec.idempotency_key is None else _by_key(tx, origin, spec.idempotency_key)
+    return drawn if earlier is None else earlier["id"]
 
 
 def _new(
     tx: Transaction, origin: Origin, spec: TaskSpec, task_id: str, parents: tuple[str, ...], *, asks: bool
 ) -> Task:
-    if spec.parent_id is not None and find_row(tx, spec.parent_id) is None:
-        raise no_task(spec.parent_id)
     waiting = _held_up_by(tx, parents, spec.on_parent_failure)
     task, event = new_task(task_id, spec, parents, len(waiting), origin)
     ensure_queue(tx, task)
@@ -109,12 +131,17 @@ def _replayed(tx: Transaction, origin: Origin, spec: TaskSpec, parents: Sequence
     key = spec.idempotency_key
     if key is None:
         return None
-    mine = {"key": key, "owner": origin.principal}
-    earlier = tx.one("task_by_idempotency_key", **mine) or tx.one("archived_task_by_idempotency_key", **mine)
+    earlier = _by_key(tx, origin, key)
     same = (spec.content_hash(parents), *spec.content_hashes_before(parents))
     if earlier is not None and earlier["content_hash"] not in same:
         raise key_conflict(key, "task", earlier["id"], earlier["title"])
     return earlier
+
+
+def _by_key(tx: Transaction, origin: Origin, key: str) -> dict[str, Any] | None:
+    """The task that its creator created under an idempotency key, wherever it is."""
+    mine = {"key": key, "owner": origin.principal}
+    return tx.one("task_by_idempotency_key", **mine) or tx.one("archived_task_by_idempotency_key", **mine)
 
 
 def _held_up_by(tx: Transaction, parents: Sequence[str], policy: str) -> list[str]:
@@ -158,7 +185,7 @@ def _missing(tx: Transaction, specs: Sequence[TaskSpec]) -> Iterator[OpsError]:
 
 def _tasks_named(spec: TaskSpec) -> list[str]:
     """The tasks that a task names by their ids."""
-    return [one for one in (spec.parent_id, *spec.depends_on) if one and not one.startswith("#")]
+    return [one for one in (spec.parent_id, *spec.depends_on) if one and place_here(one) is None]
 
 
 def _parents_first(specs: tuple[TaskSpec, ...]) -> list[int]:
@@ -168,9 +195,8 @@ def _parents_first(specs: tuple[TaskSpec, ...]) -> list[int]:
     def visit(number: int) -> None:
         if number in order:
             return
-        for reference in specs[number].depends_on:
-            if reference.startswith("#"):
-                visit(int(reference[1:]))
+        for earlier in specs[number].waits_for_here():
+            visit(earlier)
         order[number] = None
 
     for number in range(len(specs)):

@@ -1,6 +1,7 @@
 """Tasks and schedules that are changed after they were created, as long as nobody works on them."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from mcp_server.domain.agents.rows import named_agent, require_staying
@@ -10,9 +11,9 @@ from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.parents import add_dependencies, require_room, standing_of, wait_anew, waited_for
 from mcp_server.domain.tasks.pinning import require_ordinary
 from mcp_server.domain.tasks.queues import ensure_queue
-from mcp_server.domain.tasks.refusals import servers_own, too_late_to_ask
+from mcp_server.domain.tasks.refusals import not_while_running, servers_own, too_late_to_ask
 from mcp_server.domain.tasks.rescheduling import TIMES, ready_anew, rescheduled
-from mcp_server.domain.tasks.rules import TERMINAL, TaskAction
+from mcp_server.domain.tasks.rules import EDITED_WHILE_RUNNING, TERMINAL, TaskAction
 from mcp_server.domain.tasks.spec import PARENTS_MAX, RetrySpec, TaskChanges, queue_name
 from mcp_server.kernel.errors import InvalidTransition, LimitExceeded
 from mcp_server.kernel.events import Event, Origin
@@ -42,6 +43,8 @@ def edit(tx: Transaction, origin: Origin, task: Task, changes: TaskChanges, acti
     require_ordinary(task)
     changes = _for_agent(tx, changes)
     said = changes.model_fields_set
+    if task.status == "running":
+        _require_harmless(task, said)
     waits_on = _waiting_anew(tx, task, changes) if "on_parent_failure" in said else task.waits_on
     if not said & TIMES:
         return _in_its_queue(tx, edited(task, changes, waits_on, origin.at))
@@ -50,6 +53,13 @@ def edit(tx: Transaction, origin: Origin, task: Task, changes: TaskChanges, acti
         return moved, event
     tx.record(origin, event)
     return _in_its_queue(tx, edited(moved, changes, waits_on, origin.at))
+
+
+def _require_harmless(task: Task, said: Collection[str]) -> None:
+    """Refuse to change what the worker of a running task was given."""
+    given = sorted({*said} - EDITED_WHILE_RUNNING)
+    if given:
+        raise not_while_running(task.id, given)
 
 
 def moved_own(

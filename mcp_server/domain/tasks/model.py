@@ -23,6 +23,7 @@ from mcp_server.domain.tasks.rules import (
     finish_mark,
     legal_now,
     readiness,
+    rest_seconds,
     system_legal,
 )
 from mcp_server.domain.tasks.schedules import ScheduleSpec
@@ -148,10 +149,8 @@ class Task(Record):
 
     def timed_out(self, now: Micros, jitter: float) -> tuple[Self, Event]:
         """The attempt ran longer than the task's timeout."""
-        failure = {
-            "code": "timed_out",
-            "message": f"The attempt ran longer than {self.timeout_seconds:g} seconds.",
-        }
+        why = f"The attempt ran longer than {self.timeout_seconds:g} seconds."
+        failure = {"code": "timed_out", "message": why}
         return self._attempt_over("attempt_timed_out", "timed_out", failure, now, jitter, retryable=True)
 
     def handed_back(self, now: Micros, reason: str) -> tuple[Self, Event]:
@@ -223,7 +222,7 @@ class Task(Record):
             now,
             jitter,
             retryable=retryable,
-            delay=failure.retry_after_seconds or 0.0,
+            delay=failure.retry_after_seconds,
             usage=usage and usage.stored(),
             last_finish=finish_mark(self.lease_token_hash, digest),
         )
@@ -367,7 +366,7 @@ class Task(Record):
         jitter: float,
         *,
         retryable: bool,
-        delay: float = 0.0,
+        delay: float | None = None,
         **more: Any,
     ) -> tuple[Self, Event]:
         used = self.attempt - self.attempts_forgiven
@@ -377,7 +376,7 @@ class Task(Record):
         if not retryable or used >= (self.max_attempts or MAX_ATTEMPTS_DEFAULT):
             return self._ended(final, now, **changes, finished_by=self.lease_agent_id)
         backoff = backoff_seconds(used, self.retry_delay_seconds, self.retry_max_delay_seconds, jitter)
-        run_at = now + duration(max(backoff, delay))
+        run_at = now + duration(rest_seconds(backoff, delay, is_least=bool(self.system)))
         return self.moved(f"task.{event}", now, **changes, run_at=run_at, **readiness(0, run_at, None, now))
 
     def _ended(self, status: TaskStatus, now: Micros, **changes: Any) -> tuple[Self, Event]:

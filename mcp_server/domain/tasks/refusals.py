@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.domain.tasks.rules import EDITED_WHILE_RUNNING, TERMINAL
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, NotFound
 from mcp_server.kernel.quoting import named, quoted
 
@@ -70,6 +70,18 @@ def servers_own(task_id: str) -> InvalidTransition:
         f"content, cancel it and call again what made it: commit takes tasks_control(task_ids=['{task_id}'], "
         "action='cancel') and that call as one.",
         details={"task_id": task_id},
+    )
+
+
+def not_while_running(task_id: str, names: Sequence[str]) -> InvalidTransition:
+    """The refusal to change what a worker has been given already."""
+    can = ", ".join(sorted(EDITED_WHILE_RUNNING))
+    return InvalidTransition(
+        f"Task {task_id} is running, and its worker was given {', '.join(names)} with its claim. Nothing of it was "
+        "changed.",
+        next=f"While it runs, changes may hold {can}. Else take it from its worker and change it in one commit: "
+        f"tasks_control(task_ids=['{task_id}'], action='assign', agent_id=null), then action='edit'.",
+        details={"task_id": task_id, "status": "running", "fixed": list(names)},
     )
 
 

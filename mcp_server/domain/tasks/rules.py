@@ -43,7 +43,7 @@ _WAITING = ("cancel", "pause", "set_priority", "reschedule", "assign", "edit")
 LEGAL: dict[str, tuple[str, ...]] = {
     "pending": _WAITING,
     "queued": _WAITING,
-    "running": ("cancel", "set_priority", "assign"),
+    "running": ("cancel", "set_priority", "assign", "edit"),
     "paused": ("resume", "cancel", "set_priority", "reschedule", "assign", "edit"),
     "completed": (),
     "failed": ("retry", "discard", "assign", "edit"),
@@ -55,6 +55,8 @@ LEGAL_FOR_SCHEDULES: dict[str, tuple[str, ...]] = {
     "paused": ("resume", "cancel", "set_priority", "reschedule", "assign", "edit", "run_now"),
 }
 """A schedule never runs itself: its firings do."""
+EDITED_WHILE_RUNNING = frozenset(("concurrency_limit", "priority", "retry", "tags"))
+"""What may be different about a task that somebody works on: nothing that its worker was given with its claim."""
 
 _NOT_FOR_SYSTEM = frozenset(("assign", "edit", "reschedule"))
 NO_LEASE: dict[str, Any] = {
@@ -125,6 +127,15 @@ def backoff_seconds(attempts_used: int, delay: float, delay_max: float, jitter: 
     """
     exponent = min(attempts_used - 1, 60)
     return min(delay * 2.0**exponent, delay_max) * (0.8 + 0.4 * jitter)
+
+
+def rest_seconds(backoff: float, asked: float | None, *, is_least: bool) -> float:
+    """How long a task rests before its next attempt: as long as its worker asked for, who knows of what it failed; else
+    as its policy says. Of the server's own work neither is cut short: what asks to be left alone a while may fail for
+    long."""
+    if asked is None:
+        return backoff
+    return max(backoff, asked) if is_least else asked
 
 
 def system_legal(legal: Iterable[str]) -> list[str]:

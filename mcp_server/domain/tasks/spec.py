@@ -1,6 +1,7 @@
 """What a caller says of a task: its definition, and how an attempt ended."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -51,6 +52,15 @@ Reference = Annotated[
     StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z0-9]{12})$"),
     Meant("a task's id, or #n for the n-th task of this call, from 0", "#0"),
 ]
+_HERE = re.compile(r"#(\d{1,3})")
+
+
+def place_here(reference: str) -> int | None:
+    """The place of a task of the same call, from 0; None where a task is named by its id."""
+    found = _HERE.fullmatch(reference)
+    return None if found is None else int(found[1])
+
+
 Skill = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(@[A-Za-z0-9._/-]{1,64})?$"),
@@ -126,6 +136,14 @@ class TaskSpec(Frozen):
                 "A task with a `schedule` cannot have `depends_on`; its firings start on time.", depends_on=None
             )
         return self
+
+    def waits_for_here(self) -> list[int]:
+        """The places of the tasks of the same call that it depends on."""
+        return [place for place in map(place_here, self.depends_on) if place is not None]
+
+    def parent_here(self) -> int | None:
+        """The place of its parent, where that is a task of the same call."""
+        return None if self.parent_id is None else place_here(self.parent_id)
 
     def is_system(self) -> bool:
         """Whether the server itself works on it."""

@@ -249,7 +249,8 @@ def _key_held(row: Row, facts: Facts) -> list[str]:
     holders = facts.holders.get(row["concurrency_key"] or "", ())
     if row["status"] != "queued" or len(holders) < row["concurrency_limit"]:
         return []
-    return [f"its concurrency_key ({row['concurrency_limit']} at a time) is held by {_some(list(map(_held, holders)))}"]
+    most = f"{row['concurrency_limit']} at a time, its own concurrency_limit"
+    return [f"its concurrency_key ({most}) is held by {_some(list(map(_held, holders)))}"]
 
 
 def _held(holder: Row) -> str:

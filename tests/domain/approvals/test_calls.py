@@ -18,7 +18,7 @@ from mcp_server.domain.approvals.transactions import CALLS_KIND
 from mcp_server.domain.approvals.views import ApprovalView
 from mcp_server.domain.approvals.voting import Voter
 from mcp_server.domain.areas import AREAS
-from mcp_server.domain.email.commands import FindEmails
+from mcp_server.domain.email.commands import FindEmails, SendEmail
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Permission, Role
@@ -472,6 +472,9 @@ async def test_what_a_mail_names_is_shown_as_it_is_and_goes_out_so_or_not_at_all
     await world.write("n", "a", {"amount": 1})
     approval = await asked(world, mail)
     text = (await world.desk.approvals.shown(world.call, approval.id)).text
+    says = (await found(world, approval.id)).calls or []
+    made = 'It comes to "About 1": "Harmless".' if mail is BY_TEMPLATE else '"s": "t" (with a).'
+    assert says[0]["says"].endswith(made)
     assert "It comes to:" in text and ("Harmless" in text if mail is BY_TEMPLATE else '"sha256"' in text)
     if changed:
         await world.write("email-templates", "t", TEMPLATE | {"text": "Something else"})
@@ -486,6 +489,20 @@ async def test_what_a_mail_names_is_shown_as_it_is_and_goes_out_so_or_not_at_all
     else:
         (email,) = [await world.desk.emails.get(world.call, one.id or "") for one in emails]
         assert (email.subject, email.text) == (("About 1", "Harmless") if mail is BY_TEMPLATE else ("s", "t"))
+
+
+async def test_a_reply_without_a_subject_is_asked_about_with_the_one_that_it_has(world: World):
+    command = SendEmail.model_validate({"to": ["ann@example.org"], "subject": "Figures", "text": "t"})
+    first = (await world.desk.emails.send(world.call, command)).email
+    world.clock.advance(1)
+    reply = {"to": ["ann@example.org"], "text": "Thanks", "reply_to": first.id}
+    approval = await asked(world, ("email_send", reply))
+    says = (await found(world, approval.id)).calls or []
+    assert says[0]["says"].endswith('It comes to "Re: Figures": "Thanks".')
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    emails = (await world.desk.emails.find(world.call, FindEmails())).items
+    assert emails[0].subject == "Re: Figures"
 
 
 @pytest.mark.parametrize("alike", [("yes", "yes "), ("a", "a\u200b"), ("no", "No")])

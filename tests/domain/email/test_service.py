@@ -483,6 +483,17 @@ async def test_a_mail_that_answers_another_goes_into_its_thread(world: World):
     assert replay(world.url).differences == ()
 
 
+async def test_a_reply_that_does_not_say_what_it_is_about_is_about_the_same_and_says_re_once(world: World):
+    first = await send(world, subject="Figures for May")
+    reply = await send(world, subject=None, reply_to=first.id)
+    again = await send(world, subject=None, reply_to=reply.id, dry_run=True)
+    said = [(await get(world, one)).subject for one in (first, reply)]
+    assert [*said, again.subject] == ["Figures for May", "Re: Figures for May", "Re: Figures for May"]
+    assert (await send(world, subject="Other", reply_to=first.id, dry_run=True)).subject == "Other"
+    with pytest.raises(ValidationError, match="needs `subject`"):
+        await send(world, subject=None, reply_to="ann@example.org")
+
+
 async def test_a_mail_is_found_by_the_id_of_its_task(world: World):
     email = await send(world)
     assert (await world.desk.emails.get(world.call, email.task_id or "")).id == email.id

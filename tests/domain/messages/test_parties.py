@@ -240,8 +240,27 @@ async def test_acknowledgements_that_are_outstanding_are_listed_for_both_sides(w
     await world.settle()
     assert await owed(USER) == [("late", ["bob"])]
     assert await owed(speaking(bob)) == [("late", ["bob"])]
-    with pytest.raises(ValueError, match="is a list of its own"):
-        ReadMessages(sent=True, unacknowledged=True)
+
+
+async def test_what_one_sent_that_is_not_acknowledged_is_a_list_also_of_one_thread(world: World):
+    await world.agent("ann")
+    bob = await world.agent("bob")
+    first = (await sent(world, "ann", "bob", call=USER, body="first", ack_within_seconds=90)).message
+    await sent(world, "ann", call=USER, body="second", ack_within_seconds=90)
+    await sent(world, "user:tester", call=speaking(bob), body="theirs", ack_within_seconds=90)
+    await sent(world, "ann", call=USER, body="none wanted")
+
+    async def owed(call: Call, **options: object) -> list[str]:
+        return bodies(await read(world, call, unacknowledged=True, **options))
+
+    assert await owed(USER, sent=True) == ["first", "second"]
+    assert await owed(USER, sent=True, thread_id=first.thread_id) == ["first"]
+    assert await owed(USER, thread_id=first.thread_id) == ["first"]
+    assert await owed(speaking(bob), sent=True) == ["theirs"]
+    none = await read(world, speaking(await world.agent("cid")), unacknowledged=True, sent=True)
+    assert none.hint == "Nothing that was sent from here waits for an acknowledgement."
+    with pytest.raises(PermissionDenied):
+        await owed(caller(Role.AGENT, id="eve"), sent=True, thread_id=first.thread_id)
 
 
 async def test_a_user_has_an_inbox_which_no_other_takes_from(world: World):

@@ -177,6 +177,30 @@ async def test_a_dead_letter_that_was_approved_and_then_changed_is_asked_about_a
     assert (await world.claim_one(agent)).task.input == "wild"
 
 
+async def test_what_its_worker_was_not_given_is_changed_while_a_task_runs(world: World):
+    agent = await world.agent()
+    first, second = await world.tasks({"concurrency_key": "k"}, {"concurrency_key": "k"})
+    claimed = await world.claim_one(agent)
+    held = (await now(world, second)).waits_for
+    assert held and f"its concurrency_key (1 at a time, its own concurrency_limit) is held by {first.id}" in held[0]
+    for task in (first, second):
+        changes = {"concurrency_limit": 2, "tags": ["x"], "retry": {"max_attempts": 9}}
+        state = await changed(world, task, priority="high", changes=changes)
+        assert state.edited == ["concurrency_limit", "priority", "retry", "tags"]
+    assert (await world.claim_one(agent)).task.id == second.id
+    assert (await world.finish(claimed)).task.status == "completed"
+
+
+async def test_what_the_worker_of_a_running_task_was_given_stays_and_the_refusal_says_what_may_change(world: World):
+    agent = await world.agent()
+    task = await world.task(title="old")
+    await world.claim_one(agent)
+    refused = await refusal(world, task, priority="high", changes={"title": "new", "input": 1})
+    assert refused.code == "invalid_transition"
+    assert "its worker was given input, title with its claim. Nothing of it was changed." in refused.message
+    assert (await now(world, task)).priority == "normal"
+
+
 async def test_a_running_task_that_is_given_to_another_is_taken_from_who_had_it_and_no_attempt_counts(world: World):
     one, two = await world.agent("one"), await world.agent("two")
     task = await world.task(retry={"max_attempts": 1})

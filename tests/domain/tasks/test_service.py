@@ -321,6 +321,40 @@ async def test_a_cycle_is_refused_and_shown(world: World):
         await world.tasks({"depends_on": ["#7"]})
 
 
+async def test_a_parent_may_stand_in_the_same_call_also_after_its_parts_or_waiting_for_them(world: World):
+    whole, part, late = await world.tasks(
+        {"title": "whole", "depends_on": ["#1"]}, {"title": "part", "parent_id": "#0"}, {"parent_id": "#1"}
+    )
+    assert (part.parent_id, late.parent_id, whole.depends_on) == (whole.id, part.id, [part.id])
+
+
+async def test_a_part_names_the_parent_that_an_idempotency_key_finds(world: World):
+    (first,) = await world.created({"title": "whole", "idempotency_key": "whole"})
+    specs = [
+        {"parent_id": "#1", "idempotency_key": "part"},
+        {"title": "whole", "idempotency_key": "whole"},
+    ]
+    part, again = await world.created(*specs)
+    assert again.id == first.id and again.replayed
+    assert (await world.desk.tasks.get(world.call, part.id)).parent_id == first.id
+    assert [one.replayed for one in await world.created(*specs)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("specs", "said"),
+    [
+        ([{"parent_id": "#0"}], "parents in a circle: #0 -> #0"),
+        ([{"parent_id": "#1"}, {"parent_id": "#0"}], "parents in a circle: #0 -> #1 -> #0"),
+        ([{"parent_id": "#3", "depends_on": ["#2"]}], "Task #0 depends on #2 and is part of #3, but"),
+    ],
+)
+async def test_a_parent_of_the_same_call_that_makes_no_sense_is_refused(
+    world: World, specs: list[dict[str, Any]], said: str
+):
+    with pytest.raises(ValidationFailed, match=said):
+        await world.created(*specs)
+
+
 async def test_an_idempotency_key_returns_the_first_task_and_refuses_other_content(world: World):
     (first,) = await world.created({"title": "once", "idempotency_key": "k"})
     (again,) = await world.created({"title": "once", "idempotency_key": "k"})

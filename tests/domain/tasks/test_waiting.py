@@ -88,7 +88,8 @@ async def test_a_held_concurrency_key_is_said_with_who_holds_it_and_until_when(w
     first, second = await world.tasks({"concurrency_key": "db"}, {"concurrency_key": "db"})
     await world.claim_one(agent, lease_seconds=60)
     assert await why(world, second) == (
-        f"its concurrency_key (1 at a time) is held by {first.id} (lease of {agent.id} until 2027-01-15T08:01:00.000Z)"
+        f"its concurrency_key (1 at a time, its own concurrency_limit) is held by {first.id} "
+        f"(lease of {agent.id} until 2027-01-15T08:01:00.000Z)"
     )
 
 
@@ -96,7 +97,8 @@ async def test_a_claim_of_several_says_what_it_left_and_the_end_of_a_holder_what
     agent = await world.agent("one")
     first, second, third = await world.tasks(*[{"concurrency_key": "db"}] * 3)
     claimed = await world.desk.tasks.claim(world.call, ClaimTasks(agent_id=agent.id, max_tasks=3))
-    assert claimed.no_more_because == (f"nothing else is ready that it can do: 2 held by concurrency key ({second.id})")
+    held = f"2 held by concurrency key ({second.id}, by its own concurrency_limit)"
+    assert claimed.no_more_because == f"nothing else is ready that it can do: {held}"
     done = await world.finish(claimed.claims[0])
     assert (claimed.claims[0].task.id, done.released, done.freed) == (first.id, [], [second.id])
     one = await world.claim_one(agent)

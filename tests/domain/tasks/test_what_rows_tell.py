@@ -50,15 +50,20 @@ async def test_a_lease_is_told_to_last_no_longer_than_the_task_may(world: World,
     assert (await world.desk.tasks.report(world.call, report)).lease_expires_at == until
 
 
-async def test_who_failed_hears_when_the_task_is_tried_again(world: World):
+async def test_who_failed_hears_when_the_task_is_tried_again_and_the_time_it_asked_for_holds(world: World):
     agent = await world.agent()
-    await world.task(retry={"max_attempts": 3, "delay_seconds": 10})
+    await world.task(retry={"max_attempts": 4, "delay_seconds": 10})
     done = await world.finish(await world.claim_one(agent), error={"message": "no disk", "retry_after_seconds": 40})
     at = iso(world.clock.now + 40 * SECOND)
     assert f"it will be tried again in 40 seconds, at {at}." in SAY["tasks_finish"](FinishResult(**done.fields()))
     world.clock.advance(40)
     await world.settle()
-    await control(world, "edit", done.task.id, changes={"retry": {"max_attempts": 3, "delay_seconds": 0}})
+    error = {"message": "no disk", "retry_after_seconds": 2.5}
+    done = await world.finish(await world.claim_one(agent), error=error)
+    assert "it will be tried again in 2.5 seconds, at " in SAY["tasks_finish"](FinishResult(**done.fields()))
+    world.clock.advance(2.5)
+    await world.settle()
+    await control(world, "edit", done.task.id, changes={"retry": {"max_attempts": 4, "delay_seconds": 0}})
     done = await world.finish(await world.claim_one(agent), error={"message": "no disk"})
     assert "it will be tried again at once." in SAY["tasks_finish"](FinishResult(**done.fields()))
 
