@@ -13,6 +13,7 @@ from mcp_server.domain.approvals.views import (
     ApprovalView,
     DecidedApproval,
     RequestedApproval,
+    WaitingTask,
     decided_approval,
 )
 from mcp_server.domain.desk import Desk
@@ -84,9 +85,24 @@ async def _let_start(desk: Desk, call: Call, decided: ApprovalView) -> dict[str,
 
 def _say_let_start(approval: ApprovalState) -> str:
     if approval.task_status not in ("queued", "pending"):
-        return ""
+        return _say_waiting(approval)
     waits = f"still waits for {'; '.join(approval.waits_for)}" if approval.waits_for else "can be claimed now"
-    return f" {approval.task_id} {waits}."
+    return f" {approval.task_id} {waits}.{_say_waiting(approval)}"
+
+
+def _say_waiting(approval: ApprovalState) -> str:
+    """How those stand that waited for the answer."""
+    is_open = approval.status == "pending"
+    return "".join(
+        f" {one.id} {'goes on waiting for it' if is_open else _stands(one)}." for one in approval.waiting or ()
+    )
+
+
+def _stands(task: WaitingTask) -> str:
+    whose = f" by {task.agent_id} alone" if task.agent_id else ""
+    if task.waits_for:
+        return f"still waits for {'; '.join(task.waits_for)}"
+    return f"can be claimed now{whose}" if task.status == "queued" else f"is {task.status}"
 
 
 class FindArguments(FindApprovals):
@@ -137,7 +153,9 @@ def _say(approval: ApprovalView | ApprovalState) -> str:
 
 def _say_asked(result: RequestedApproval) -> str:
     approval = result.approval
-    return _say_open(result, approval) if approval.status == "pending" else f"{_say_decided(approval)} {_BEFORE}"
+    if approval.status == "pending":
+        return _say_open(result, approval)
+    return f"{_say_decided(approval)}{_say_waiting(approval)} {_BEFORE}"
 
 
 def _say_open(result: RequestedApproval, approval: ApprovalState) -> str:
@@ -248,7 +266,7 @@ TOOLS = (
     Tool(
         name="approvals_decide",
         title="Have the user decide",
-        description="Have the user at this client asked; you supply no answer. Tells what came of its calls.",
+        description="Have the user at this client asked; you supply no answer. Tells what came of it.",
         toolset="communication",
         permission=Permission.TASKS_APPROVE,
         hints=ADD,

@@ -90,7 +90,7 @@ TOOLS = (
     Tool(
         name="calls_control",
         title="Act in a call",
-        description="Say, listen for what people write, ask for a decision, and so on.",
+        description="Say, listen, ask for a decision, and so on.",
         toolset="communication",
         permission=Permission.CALLS_OPEN,
         hints=ADD,

@@ -143,7 +143,7 @@ TOOLS = (
         name="deployments_define",
         title="Define a deployment",
         description="Say what shall run in an environment; each change is a new revision. Nothing runs yet: "
-        "deployments_plan shows what would happen, deployments_apply does it.",
+        "deployments_plan shows what would happen.",
         toolset="deployments",
         permission=Permission.DEPLOYMENTS_DEFINE,
         hints=UPDATE,
@@ -174,8 +174,8 @@ TOOLS = (
     Tool(
         name="deployments_plan",
         title="Plan a deployment",
-        description="What applying (or with destroy, removing) it would do. Touches nothing. The hash binds what was "
-        "shown; deployments_apply takes it.",
+        description="What applying (or with destroy, removing) it would do; touches nothing. deployments_apply takes "
+        "its hash.",
         toolset="deployments",
         permission=Permission.DEPLOYMENTS_DEFINE,
         hints=Hints(read_only=False, destructive=False, idempotent=True, open_world=True),
@@ -187,8 +187,8 @@ TOOLS = (
     Tool(
         name="deployments_apply",
         title="Apply a plan",
-        description="Carry out exactly the plan of that hash, as a task: build, deploy, check, promote, or roll back "
-        "by itself. Refused when something moved since.",
+        description="Carry out exactly the plan of that hash, as a task: build, deploy, check, promote, or roll back. "
+        "Refused when something moved since.",
         toolset="deployments",
         permission=Permission.DEPLOYMENTS_APPLY,
         hints=Hints(read_only=False, destructive=True, idempotent=False, open_world=True),

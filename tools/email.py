@@ -222,7 +222,7 @@ TOOLS = (
     Tool(
         name="email_find",
         title="Find emails",
-        description="What became of an email at each recipient; list emails or templates.",
+        description="What became of emails at each recipient; or templates.",
         toolset="communication",
         permission=Permission.EMAILS_READ,
         hints=READ,

@@ -40,7 +40,7 @@ TOOLS = (
         name="agents_scale",
         title="Scale an agent",
         description="Have so many instances of an agent, or as many as its ready tasks ask for (scaling). "
-        "Without a launcher they are asked for, not started: see `decision`.",
+        "Without a launcher they are asked for, not started.",
         toolset="agents",
         permission=Permission.AGENTS_CONTROL,
         hints=UPDATE,

@@ -243,7 +243,7 @@ TOOLS = (
     ),
     Tool(
         name="state_patch",
-        title="Change part of a document",
+        title="Patch a document",
         description="Change parts of a document by one patch.",
         toolset="state",
         permission=Permission.STATE_WRITE,

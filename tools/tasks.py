@@ -184,7 +184,7 @@ def _not_all_controlled(done: Controlled) -> OpsError | None:
     if not done.refused:
         return None
     first = done.refused[0]
-    details = {"refused": done.refused}
+    details = {"refused": done.refused, "task_id": first["id"]}
     return InvalidTransition(
         f"It was refused for {len(done.refused)} of the tasks. {first['message']}", details=details
     )
@@ -240,7 +240,7 @@ TOOLS = (
     Tool(
         name="tasks_find",
         title="Find tasks",
-        description="See work: task_id for one in full, else a filtered list, newest first; counts are of all "
+        description="See work: task_id for one in full, else a list, newest first; counts are of all "
         "unfinished ones and dead letters.",
         toolset="tasks",
         permission=Permission.TASKS_READ,

@@ -1,6 +1,7 @@
 """Arguments of which each is accepted and all together are not: the refusal says what to leave out or to add, so that
 the call that would do can be shown."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from mcp_server.kernel.errors import ValidationFailed
@@ -19,3 +20,17 @@ def not_together(message: str, *, next: str = "", **change: Any) -> ValidationFa
         change: for arguments by their names: None for one to leave out, `LIKE` for one to add, or its value.
     """
     return ValidationFailed(message, next=next, details={CHANGE: change})
+
+
+def require_span(since: datetime | None, until: datetime | None) -> None:
+    """Refuse two times between which nothing can lie.
+
+    Raises:
+        ValidationFailed: with the two the other way round.
+    """
+    if since is not None and until is not None and since > until:
+        raise not_together(
+            "`since` is later than `until`, so nothing can lie between them.",
+            since=until.isoformat(),
+            until=since.isoformat(),
+        )

@@ -51,7 +51,7 @@ NARROWED = {
     "events_after_types": ("", "since", "actors_beside"),
     "events_before_actors": ("", "until", "types_beside"),
     "emails_find": (
-        *("email_status", "email_template", "email_after"),
+        *("email_status", "email_template", "email_after", "email_since", "email_until"),
         *("email_text", "email_text_indexed", "email_text_among"),
     ),
     "approvals_find": ("approval_status", "approval_answered", "approval_task", "approval_after"),

@@ -98,3 +98,37 @@ async def test_a_state_sealed_for_one_question_takes_no_answer_to_another_and_co
         answer = await decided(client, first, state, **chosen)
         assert answer["structuredContent"]["approval"]["answers"][0]["choice"] == "red"
         assert (await decided(client, first, state, **chosen))["isError"]
+
+
+async def created(client: Any, *specs: dict[str, Any]) -> list[str]:
+    return [one["id"] for one in (await call(client, "tasks_create", tasks=list(specs)))["tasks"]]
+
+
+async def test_who_answers_is_told_what_became_of_the_tasks_that_waited(tmp_path: Path, era: Any):
+    async with asked_by(tmp_path, era, Forms(choice="green")) as (_, client):
+        paint, dry = await created(client, {"title": "Paint"}, {"title": "Dry", "depends_on": ["#0"]})
+        asked = await question(client, choices=COLOURS, task_id=paint)
+        (sell,) = await created(client, {"title": "Sell", "depends_on": [asked["id"], dry]})
+        answer = await client.call_tool("approvals_decide", {"approval_id": asked["id"]})
+        (words, *_), told = answer.content, (answer.structured_content or {})["approval"]
+        assert {one["id"]: one["status"] for one in told["waiting"]} == {paint: "queued", sell: "pending"}
+        assert f"{paint} can be claimed now." in words.text and f"{sell} still waits for 1 unfinished" in words.text  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("declines", [True, False])
+async def test_who_declines_or_answers_in_part_is_told_of_the_tasks_that_wait(tmp_path: Path, era: Any, declines: bool):
+    person = Forms("decline") if declines else Forms(choice="green")
+    async with asked_by(tmp_path, era, person) as (_, client):
+        (task,) = await created(client, {"title": "Paint", "on_parent_failure": "cancel"})
+        others = {} if declines else {"approvers": ["local", "ann@example.org"], "quorum": "all"}
+        asked = await call(
+            client,
+            "approvals_request",
+            **{"title": "Which colour?", "approvers": ["local"], "choices": COLOURS, "task_id": task} | others,
+        )
+        answer = await client.call_tool("approvals_decide", {"approval_id": asked["approval"]["id"]})
+        (words, *_), told = answer.content, (answer.structured_content or {})["approval"]
+        (waits,) = told["waiting"]
+        assert (waits["id"], waits["status"]) == (task, "cancelled" if declines else "pending")
+        says = f"{task} is cancelled." if declines else f"{task} goes on waiting for it."
+        assert says in words.text  # type: ignore[union-attr]

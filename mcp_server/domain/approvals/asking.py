@@ -63,7 +63,7 @@ def request(tx: Transaction, origin: Origin, new: NewRequest) -> Asked:
     key = key_of(command, origin.principal)
     earlier = _earlier(tx, key)
     if earlier is not None:
-        return Asked(earlier, load_anywhere(tx, earlier.task_id), told=False)
+        return Asked(earlier, load_anywhere(tx, earlier.task_id), told=False, waiting=command.task_id)
     if command.task_id is None:
         return _ask(tx, origin, new, key)
     if not command.is_open() or _is_question(tx, command.task_id):

@@ -8,6 +8,7 @@ from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.approvals.answers import answered
 from mcp_server.domain.approvals.model import Approval, approval_id_of, no_approval
 from mcp_server.domain.approvals.outcomes import overtaken_words
+from mcp_server.domain.approvals.overtaking import say_who
 from mcp_server.domain.approvals.principals import Principals
 from mcp_server.domain.approvals.transactions import overtake, run
 from mcp_server.domain.approvals.words import AskedAs
@@ -52,6 +53,7 @@ def make_calls(services: Services) -> Handler:
             raise  # it is tried again, or somebody else does it
         except OpsError as error:
             context = services.context
+            await say_who(context.database, error, approval.opened_at)
             await context.database.write(*context.written(call, overtake, approval.id, error))
             raise _failed(error.message) from None
 

@@ -11,6 +11,7 @@ from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.approvals import asking, transactions
 from mcp_server.domain.approvals.answers import Answer, said_yes
 from mcp_server.domain.approvals.asking import NewRequest
+from mcp_server.domain.approvals.awaiting import Awaiting, waits_no_more
 from mcp_server.domain.approvals.commands import FindApprovals, RequestApproval, Vote, form_of, read_vote
 from mcp_server.domain.approvals.fitting import expected_versions, overtaken
 from mcp_server.domain.approvals.handed import handed_over, open_of
@@ -42,6 +43,7 @@ from mcp_server.domain.approvals.voting import Voter, require_voter, user_at
 from mcp_server.domain.approvals.words import Runs, asked_as, called
 from mcp_server.domain.people.service import Standing
 from mcp_server.domain.state.service import StateService
+from mcp_server.domain.tasks.service import TaskService
 from mcp_server.domain.tasks.views import TaskView, task_full
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call, Grant, Question
@@ -76,6 +78,7 @@ class ApprovalService:
         self._seals = services.get(Seals)
         self._standing = services.get(Standing)
         self._speaking = services.get(Speaking)
+        self._awaiting = Awaiting(self._database, services.get(TaskService))
         self.policy = services.option(ApprovalPolicy)
         self.request = Write(context, Permission.APPROVALS_REQUEST, self._reachable, asking.request, self._asked)
 
@@ -119,12 +122,14 @@ class ApprovalService:
         shown = await self._whole(approval := await self._approval(approval_id))
         shown.require_useful()
         question, _ = await self._question(call, shown)
+        waiting = [] if approval.about else await self._awaiting.before(call, approval.task_id)
         told = await call.ask(question)
         if told is None:
             raise cannot_ask(shown, question)
         if told.mode == "url":  # the person decides on the page
             return await self.get(call, approval.id)
-        return await self._run_by_now(call, await self._told(call, shown, told.action, told.content))
+        decided = await self._run_by_now(call, await self._told(call, shown, told.action, told.content))
+        return decided.evolved({"waiting": await self._awaiting.after(call, decided, waiting) or None})
 
     async def pending(self, call: Call, approval_id: str) -> tuple[Question, QuestionSeal] | None:
         """What a client asks its user of itself, with what seals the answer; None where it is not for this user to
@@ -298,17 +303,24 @@ class ApprovalService:
 
     async def _asked(self, call: Call, asked: Asked) -> RequestedApproval:
         row = asked.approval.fields()
+        waiting = await self._awaiting.now(call, asked.waited())
         if asked.approval.status != "pending":
             # Nobody is asked any more, so nothing is told of who could answer until when.
-            return RequestedApproval(approval=decided_approval(approval_view(row)).approval)
-        people = asked.approval.people()
+            decided = decided_approval(approval_view(row)).approval
+            return RequestedApproval(approval=decided.evolved({"waiting": waiting or None}))
+        over, people = waits_no_more(waiting), asked.approval.people()
         told = people if asked.told and self.policy.mails_links() else []
         return RequestedApproval(
             approval=approval_state(row, reminded=asked.reminds),
-            waiting_task_id=asked.waiting,
+            waiting_task_id=None if over else asked.for_task(),
             links_sent_to=[person for person in told if await self._is_mailed(person)],
             asks_user_here=_asks_here(call, people),
-            warnings=[*said_again(asked, self.policy), *(asked.warnings or ()), *await self._strangers(call, people)]
+            warnings=[
+                *said_again(asked, self.policy),
+                *over,
+                *(asked.warnings or ()),
+                *await self._strangers(call, people),
+            ]
             or None,
         )
 

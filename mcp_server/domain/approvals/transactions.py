@@ -42,6 +42,14 @@ class Asked(NamedTuple):
     warnings: list[str] | None = None
     waiting: str | None = None
 
+    def for_task(self) -> str | None:
+        """The task that waits for the answer, where it is another than that which is asked about."""
+        return None if self.waiting == self.approval.task_id else self.waiting
+
+    def waited(self) -> list[str]:
+        """The task that was to wait for what was asked before under the same key."""
+        return [] if self.told or self.waiting is None else [self.waiting]
+
 
 class GiveAnswer(NamedTuple):
     """One person's answer to one approval, and what that person was shown."""

@@ -31,10 +31,21 @@ class AnswerView(View):
     note: str | None = None
 
 
+class WaitingTask(View):
+    """A task that waits for an answer, or was to: how it stands, for whom alone it is, and for what it waits yet."""
+
+    id: str
+    title: str
+    status: str
+    agent_id: str | None = None
+    waits_for: list[str] | None = None
+    cancel_reason: str | None = None
+
+
 class ApprovalView(View):
     """One question to people; `about` is what a task asked about will do, `calls` what a yes runs, `outcome` what came
     of those; `reminds_at` when its people are reminded, unless they were; `overtaken` says why a yes would do nothing
-    any more, `handed_over` to whom it went whose asker left.
+    any more, `handed_over` to whom it went whose asker left, `waiting` what became of the tasks that waited for it.
     Lists leave what is long out, and tell of calls what each `says` to people."""
 
     id: str
@@ -63,6 +74,7 @@ class ApprovalView(View):
     decided_at: str | None = None
     ran_at: str | None = None
     outcome: dict[str, Any] | None = None
+    waiting: list[WaitingTask] | None = None
 
 
 def approval_view(row: Row, *, full: bool = True) -> ApprovalView:
@@ -126,7 +138,8 @@ def _outcome(outcome: Outcome, *, full: bool) -> dict[str, Any] | None:
 class ApprovalState(View):
     """Where a question stands: who asked it knows what it says, but for what each call `says` to people; whether it
     was asked before, and its people are `reminded`. Once it is decided, by whose answers; how the task stands that may
-    start, and for what it waits yet; of how many calls that a yes runs, and what came of those."""
+    start, and for what it waits yet, and those that waited for the answer (`waiting`); of how many calls that a yes
+    runs, and what came of those."""
 
     id: str
     status: str
@@ -144,6 +157,7 @@ class ApprovalState(View):
     task_id: str
     task_status: str | None = None
     waits_for: list[str] | None = None
+    waiting: list[WaitingTask] | None = None
     decided_at: str | None = None
     calls: int | None = None
     ran_at: str | None = None
@@ -201,6 +215,7 @@ def decided_approval(view: ApprovalView) -> DecidedApproval:
             not_answered=view.not_answered,
             answer=view.answer,
             task_id=view.task_id,
+            waiting=view.waiting,
             decided_at=view.decided_at,
             calls=len(view.calls or ()) or None,
             ran_at=view.ran_at,

@@ -16,10 +16,11 @@ from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.checks import check_all
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text, dump_json, sha256_text
+from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.relative import as_said
 from mcp_server.kernel.searching import Sought
 from mcp_server.kernel.times import micros
-from mcp_server.kernel.together import LIKE, not_together
+from mcp_server.kernel.together import LIKE, not_together, require_span
 from mcp_server.kernel.values import Frozen, Line, Time
 
 BODY_CHARACTERS_MAX = 200_000
@@ -27,7 +28,26 @@ EmailStatus = Literal[
     "waiting", "queued", "sending", "sent", "partly_sent", "failed", "unknown", "cancelled", "rejected",
     "delivered", "opened", "clicked", "bounced",
 ]  # fmt: skip
-_BY_TIME = "the list has the newest first; events_read(type='email.*', since=...) tells by time"
+SoughtStatus = Annotated[
+    EmailStatus,
+    Meant(
+        "a status",
+        "sent",
+        parts=r"^[a-z_]+$",
+        also={
+            "scheduled": "queued",
+            "pending": "queued",
+            "kept": "sent",
+            "error": "failed",
+            "canceled": "cancelled",
+            "declined": "rejected",
+            "read": "opened",
+        },
+    ),
+]
+_BY_TIME = (
+    "since and until narrow by when mails were queued; events_read(type='email.sent', since=...) by when they went"
+)
 _UNSEARCHED = "what mails say is not searched: narrow by to, status or template, and read subjects in the list"
 RECIPIENTS_MAX = 100
 Content = Annotated[str, StringConstraints(max_length=BODY_CHARACTERS_MAX)]
@@ -140,9 +160,20 @@ class FindEmails(Listing):
 
     INSTEAD: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("text", "subject", "query", "search", "body"), _UNSEARCHED),
-        **dict.fromkeys(("since", "until", "before", "after"), _BY_TIME),
+        **dict.fromkeys(("before", "after", "sent_since", "sent_after"), _BY_TIME),
     }
 
     to: Sought | None = None
-    status: EmailStatus | None = None
+    status: tuple[SoughtStatus, ...] = Field(default=(), max_length=20)
     template: Sought | None = None
+    since: Time | None = None
+    until: Time | None = None
+
+    @model_validator(mode="after")
+    def _has_a_span(self) -> Self:
+        require_span(self.since, self.until)
+        return self
+
+    def statuses(self) -> list[str | None]:
+        """Each status that is asked for, once; any, where none is named."""
+        return list(dict.fromkeys(self.status)) or [None]

@@ -33,6 +33,12 @@ SELECT count(*) AS n FROM (SELECT 1 FROM emails WHERE TRUE {{filters}} LIMIT :co
 -- name: filter.email_status
 AND status = :email_status
 
+-- name: filter.email_since
+AND created_at >= :email_since
+
+-- name: filter.email_until
+AND created_at <= :email_until
+
 -- name: filter.email_text (long)
 AND {{text_holds}}
 

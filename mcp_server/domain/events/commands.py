@@ -9,7 +9,7 @@ from mcp_server.domain.events.things import BETWEEN, address_in_place, since_in_
 from mcp_server.kernel.arguments import Waiting
 from mcp_server.kernel.meaning import EVENT_TYPE
 from mcp_server.kernel.times import Micros, micros
-from mcp_server.kernel.together import LIKE, not_together
+from mcp_server.kernel.together import LIKE, not_together, require_span
 from mcp_server.kernel.values import Time
 
 
@@ -67,12 +67,7 @@ class ReadEvents(Waiting):
 
     @model_validator(mode="after")
     def _has_a_span(self) -> Self:
-        if self.since is not None and self.until is not None and self.since > self.until:
-            raise not_together(
-                "`since` is later than `until`, so nothing can lie between them.",
-                since=self.until.isoformat(),
-                until=self.since.isoformat(),
-            )
+        require_span(self.since, self.until)
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,14 @@ class Newest(NamedTuple):
     data: Mapping[str, Any]
 
 
+class Change(NamedTuple):
+    """What was done last to a thing: by whom, when."""
+
+    type: str
+    actor: str
+    at: Micros
+
+
 class Place(NamedTuple):
     """An event's number, and when it happened."""
 
@@ -30,6 +38,12 @@ def newest_of(tx: Transaction, aggregate_type: str, id_: str) -> Newest | None:
 async def newest_known(database: Database, aggregate_type: str, id_: str) -> Newest | None:
     """The newest event of a thing, as a reader sees it; None where none is kept."""
     return _newest(await database.fetch_one("event_newest_of", type=aggregate_type, id=id_))
+
+
+async def last_change(database: Database, aggregate_type: str, id_: str) -> Change | None:
+    """What was done last to a thing, as a reader sees it; None where that is not kept."""
+    rows = await database.fetch_all("events_newest_of", type=aggregate_type, id=id_, limit=1)
+    return next((Change(row["type"], row["actor"], row["at"]) for row in rows), None)
 
 
 def end_of_log(tx: Transaction) -> Place | None:

@@ -6,6 +6,7 @@ from mcp_server.domain.agents.service import AgentService
 from mcp_server.domain.tasks.outcomes import OutcomeView
 from mcp_server.domain.tasks.waiting import facts_about, why_waiting
 from mcp_server.kernel.authority import Actor
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.store import Database, Row
 
 LOOKED_AT_MAX = 5
@@ -22,6 +23,12 @@ async def with_waits(
     facts = await facts_about(database, agents, rows, reader)
     waits = {row["id"]: why_waiting(row, facts) for row in rows}
     return [one.evolved({"waits_for": waits.get(one.id)}) for one in tasks]
+
+
+async def waiting_on(database: Database, task_id: str) -> list[str]:
+    """The first tasks that wait for another."""
+    rows = await database.fetch_all("waiting_for_any", ids=dump_json([task_id]), limit=LOOKED_AT_MAX)
+    return [row["id"] for row in rows]
 
 
 async def _rows(database: Database, ids: Sequence[str]) -> list[Row]:

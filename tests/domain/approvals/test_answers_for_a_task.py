@@ -13,9 +13,11 @@ from mcp_server.kernel.errors import InvalidTransition, LimitExceeded, NotFound,
 from mcp_server.upkeep.replay import replay
 from tests.domain.approvals.test_calls import ANN, answer, work
 from tests.world import World, caller
+from tools.approvals import TOOLS
 
 pytestmark = pytest.mark.anyio
 
+approvals_request: Any = next(tool for tool in TOOLS if tool.name == "approvals_request")
 WHERE = {"title": "Where to?", "approvers": ["ann"], "choices": ["cold storage", "the bin"]}
 
 
@@ -64,6 +66,45 @@ async def test_the_key_of_a_question_lets_the_task_wait_once(world: World):
     again = await put(world, task_id=task.id, idempotency_key="k")
     assert again.approval.id == first.approval.id
     assert (await world.desk.tasks.get(world.call, task.id)).depends_on == [first.approval.task_id]
+
+
+@pytest.mark.parametrize("is_decided", [False, True])
+async def test_a_question_repeated_under_its_key_says_that_the_task_which_was_to_wait_has_ended(
+    world: World, is_decided: bool
+):
+    task = await world.task()
+    await put(world, task_id=task.id, idempotency_key="k")
+    ends = ControlTasks.model_validate({"task_ids": [task.id], "action": "cancel"})
+    await world.desk.tasks.control(world.call, ends)
+    if is_decided:
+        asked = await put(world, task_id=task.id, idempotency_key="k")
+        await answer(world, "ann", asked.approval.id, approve=True, choice="the bin")
+    again = await put(world, task_id=task.id, idempotency_key="k")
+    said = approvals_request.say(again)
+    assert f"{task.id}{'' if is_decided else ', which was to wait for the answer,'} is cancelled." in said
+    assert again.waiting_task_id is None and "its claim brings it" not in said
+
+
+async def test_a_question_repeated_under_its_key_says_what_waits_for_it_or_went_on(world: World):
+    task = await world.task()
+    first = await put(world, task_id=task.id, idempotency_key="k")
+    again = await put(world, task_id=task.id, idempotency_key="k")
+    assert again.waiting_task_id == task.id and "its claim brings it" in approvals_request.say(again)
+    await answer(world, "ann", first.approval.id, approve=True, choice="the bin")
+    await work(world)
+    (told,) = (await put(world, task_id=task.id, idempotency_key="k")).approval.waiting or ()
+    assert (told.id, told.status) == (task.id, "queued")
+
+
+async def test_whether_a_task_may_start_repeated_under_its_key_says_how_it_stands(world: World):
+    task = await world.task()
+    plain = {"title": "Start?", "action": "start", "approvers": ["ann"], "choices": [], "task_id": task.id}
+    first = await put(world, **plain, idempotency_key="k")
+    again = await put(world, **plain, idempotency_key="k")
+    assert (again.approval.id, again.waiting_task_id) == (first.approval.id, None)
+    await world.decide(ANN, first.approval.id, True)
+    said = approvals_request.say(await put(world, **plain, idempotency_key="k"))
+    assert f"{task.id} can be claimed now." in said
 
 
 async def test_a_question_asked_twice_for_a_task_is_asked_once_and_reminds(world: World):

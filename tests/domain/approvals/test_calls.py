@@ -24,6 +24,7 @@ from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Permission, Role
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import NotFound, OpsError, PermissionDenied, ValidationFailed
+from mcp_server.kernel.times import iso
 from mcp_server.runtime.system_worker import SystemWorker
 from tests.world import Ids, World, caller, speaking
 
@@ -174,6 +175,23 @@ async def test_where_the_world_has_moved_it_is_stale_and_says_what_moved(world: 
     ]
     with pytest.raises(OpsError):
         await world.decide(ANN, approval.id, True)
+
+
+async def test_where_a_task_has_moved_it_says_who_did_that_and_when(world: World):
+    scribe = speaking(await world.agent("scribe"), Role.OPERATOR)
+    task = await world.task()
+    approval = await asked(world, ("tasks_control", {"task_ids": [task.id], "action": "pause"}))
+    world.clock.advance(5)
+    await world.desk.tasks.control(scribe, ControlTasks(task_ids=(task.id,), action="cancel"))
+    at = iso(world.clock.now)
+    world.clock.advance(5)
+    await world.decide(ANN, approval.id, True)
+    await work(world)
+    outcome = (await found(world, approval.id)).outcome or {}
+    told = outcome["details"]
+    assert (told["changed_by"], told["changed_at"]) == ("agent:scribe via user:tester", at)
+    assert told["changed_how"] == "task.cancelled"
+    assert f"{task.id} was changed by agent:scribe via user:tester at {at} (task.cancelled)." in outcome["message"]
 
 
 async def test_a_stale_one_stays_stale_when_its_task_is_retried(world: World):

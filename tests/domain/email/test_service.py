@@ -38,6 +38,8 @@ from mcp_server.kernel.errors import (
 )
 from mcp_server.kernel.events import Origin
 from mcp_server.kernel.paging import Listed
+from mcp_server.kernel.times import iso
+from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.completions import complete
 from mcp_server.runtime.system_worker import SystemWorker
@@ -113,7 +115,7 @@ async def refused(world: World, email: EmailState, action: TaskAction, **more: A
 
 
 async def find(world: World, **narrowed: Any) -> Listed[EmailView]:
-    return await world.desk.emails.find(world.call, FindEmails.model_validate(narrowed))
+    return await world.desk.emails.find(world.call, understood("email_find", FindEmails, narrowed))
 
 
 def allow(world: World, **changes: Any) -> None:
@@ -763,3 +765,43 @@ async def test_templates_are_filled_in_off_the_event_loop_and_two_at_a_time(worl
     shown = await asyncio.gather(*(send(world, **plain) for _ in range(4)))
     assert [email.text for email in shown] == ["filled"] * 4
     assert (most, threading.main_thread() in threads) == (2, False)
+
+
+async def test_mails_of_several_statuses_and_times_are_one_list_with_one_cursor(world: World):
+    at: list[str] = []
+    for number in range(6):
+        at.append(iso(world.clock.now))
+        await send(world, f"ann{number % 2}@example.org", send_at="2027-02-01T09:00:00Z", subject=f"{number}")
+        world.clock.advance(60)
+    mails = (await find(world)).items
+    assert [one.subject for one in mails] == ["5", "4", "3", "2", "1", "0"]
+    await world.desk.tasks.control(
+        world.call, ControlTasks.model_validate({"task_ids": [mails[0].task_id, mails[3].task_id], "action": "cancel"})
+    )
+    both = {"status": ["queued", "cancelled", "queued"]}
+
+    async def subjects(**narrowed: Any) -> list[str]:
+        return [one.subject for one in (await find(world, **narrowed)).items]
+
+    assert await subjects(status="cancelled") == ["5", "2"]
+    assert await subjects(**both) == ["5", "4", "3", "2", "1", "0"]
+    assert await subjects(**both, since=at[2], until=at[4]) == ["4", "3", "2"]
+    assert await subjects(since=at[4]) == ["5", "4"] and await subjects(until=at[1]) == ["1", "0"]
+    assert await subjects(**both, to="ann1", since=at[1], until=at[5]) == ["5", "3", "1"]
+    pages, cursor = list[str](), None
+    while True:
+        page = await find(world, **both, limit=2, cursor=cursor)
+        pages += [one.subject for one in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert pages == ["5", "4", "3", "2", "1", "0"]
+
+
+async def test_what_may_be_asked_of_lists_of_mails_is_told(world: World):
+    with pytest.raises(ValidationFailed, match="`since` is later than `until`"):
+        await find(world, since="2027-02-01T09:00:00Z", until="2027-01-01T09:00:00Z")
+    for said, meant in (("scheduled", "queued"), ("canceled", "cancelled"), ("error", "failed")):
+        command = understood("email_find", FindEmails, {"status": [said, "sent"]})
+        assert command.statuses() == [meant, "sent"]
+    assert understood("email_find", FindEmails, {"status": "sent, failed"}).statuses() == ["sent", "failed"]
