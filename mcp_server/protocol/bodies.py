@@ -9,6 +9,9 @@ from mcp_server.pages.bodies import BODY_BYTES_MAX, Arriving, Body
 from mcp_server.pages.door import first_said
 from mcp_server.protocol.wire import WireError, parse, rpc_message
 
+MESSAGE = "data_mcp_server.message"
+"""In the scope of a request: what it brings, read once."""
+
 
 class StrictBody(Arriving):
     """Takes in one message; refuses what `wire.parse` refuses, before the SDK's lenient parser sees it."""
@@ -22,11 +25,11 @@ class StrictBody(Arriving):
             return PlainTextResponse("A body is JSON, and says so: Content-Type: application/json.", 400)
         return super().unfit(scope)
 
-    def flawed(self, body: Body) -> Response | None:
-        """What is no message."""
+    def flawed(self, body: Body, scope: Scope) -> Response | None:
+        """What is no message; one that is stands in the scope from now on."""
         try:
             if body.size <= BODY_BYTES_MAX:  # the SDK refuses a longer one
-                self.read(body.whole())
+                scope[MESSAGE] = self.read(body.whole())
         except WireError as error:
             return JSONResponse(error.answer, status_code=400)
         return None

@@ -32,8 +32,10 @@ from mcp_server.protocol.gone import CancelGone, FromNowOn
 from mcp_server.protocol.in_turn import InTurn
 from mcp_server.protocol.kept_out import KeptOut
 from mcp_server.protocol.letting_in import LettingIn
+from mcp_server.protocol.sdk import is_traced
 from mcp_server.protocol.sessions import Sessions
 from mcp_server.protocol.status import health, metrics
+from mcp_server.protocol.straight import Straight
 from mcp_server.protocol.streams import EndedPolitely, WhileLetIn, never_look
 from mcp_server.protocol.whose import caller_of
 
@@ -127,7 +129,8 @@ def make_http_app(
         async with manager.run():
             yield
 
-    inside = _widening(CancelGone(FromNowOn(StreamableHTTPASGIApp(manager))), options)
+    sdk: ASGIApp = CancelGone(FromNowOn(StreamableHTTPASGIApp(manager)))
+    inside = _widening(sdk if is_traced() else Straight(sdk, server), options)
     body = InTurn(StrictBody(inside, counts.limits, caller_of), counts.limits, caller_of)
     endpoint = _guarded(EndedPolitely(WhileLetIn(body, letting_in)), options)
     # The first route that fits is taken: what is asked most stands first.

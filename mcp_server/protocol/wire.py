@@ -14,6 +14,8 @@ PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 """As JSON-RPC has them; importing the SDK's types for them takes a quarter of a second."""
+Id = str | int
+"""What a request may have for its id."""
 ID_WITHIN_CHARACTERS = 1 << 16
 DEPTH_SAID = "The message is nested too deeply."
 # A text that does not end goes to the end: looked for anew at each quote in it, it would cost their square.
@@ -93,12 +95,12 @@ def _require_id(given: Any) -> None:
         raise WireError(INVALID_REQUEST, said, echoed)
 
 
-def is_id(given: Any) -> TypeGuard[str | int]:
+def is_id(given: Any) -> TypeGuard[Id]:
     """Whether the id of a request may be this."""
     return isinstance(given, (str, int)) and not isinstance(given, bool)
 
 
-def request_id(text: str) -> str | int | None:
+def request_id(text: str) -> Id | None:
     """The `id` of a message that could not be parsed, if it has one at its top level and not far from its beginning.
     Walks without recursion."""
     depth, key, previous = 0, None, ""
@@ -116,7 +118,7 @@ def request_id(text: str) -> str | int | None:
     return None
 
 
-def _as_id(part: str) -> str | int | None:
+def _as_id(part: str) -> Id | None:
     try:
         value = json.loads(part)
         _require_whole_characters(value)

@@ -16,6 +16,8 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mcp_server.kernel.going import GOING, Going
+
 HEAD_SECONDS_MAX = 10.0
 """How long a request's head may take to arrive; what is idle between two requests is ended sooner, by uvicorn."""
 UNREAD_SECONDS_MAX = 60.0
@@ -96,6 +98,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Let it in, if there is room."""
         super().connection_made(transport)
+        self._going = Going()
         self._rest()
         if len(self.connections) > self.config.connections_max and not self._take_place():
             transport.write(FULL)
@@ -119,6 +122,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended."""
         super().connection_lost(exc)
+        self._going.gone()
         if self._deadline is not None:
             self._deadline.cancel()
 
@@ -143,6 +147,7 @@ class Connection(HttpToolsProtocol):
             _, _, target = self.url.partition(b"://")
             others = [header for header in self.headers if header[0] != b"host"]
             self.headers[:] = [*others, (b"host", target.partition(b"/")[0])]
+        self.scope[GOING] = self._going  # pyright: ignore[reportGeneralTypeIssues]
         self.server_state.default_headers = [_date(int(time())), *self.config.encoded_headers]
         super().on_headers_complete()
         self.cycle.transport = cast("asyncio.Transport", HeadWithBody(self.transport, self.loop))
