@@ -59,7 +59,7 @@ async def test_what_nothing_has_is_said_with_what_there_is(world: World, area: s
     [
         ("tasks", {"tag": "code"}),
         ("tasks", {"tag": "code", "status": "failed"}),
-        ("email", {"to": "ann@", "status": "failed"}),
+        ("email", {"to": "ann@", "status": ["failed"]}),
         ("approvals", {"approver": "user:Ann", "status": "rejected"}),
         ("state", {"namespace": "notes", "tag": "plan", "prefix": "week"}),
     ],
