@@ -1,8 +1,8 @@
-"""One answer of today's era over HTTP: a JSON body, or a stream of events once something has to be told before it."""
+"""One answer over HTTP: a JSON body, or a stream of events once something has to be told before it."""
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -34,7 +34,18 @@ class Exchange:
     message_metadata: MessageMetadata = None
     can_send_request = False
 
-    def __init__(self, request_id: Id, progress_token: Id | None, send: Send) -> None:
+    def __init__(
+        self, request_id: Id, progress_token: Id | None, send: Send, told: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """Begin it.
+
+        Args:
+            request_id: of the request.
+            progress_token: by which the client wants to hear how far it is.
+            send: sends to the client.
+            told: headers of the answer.
+        """
+        self._told = told
         self.request_id = request_id
         self._progress_token = progress_token
         self._send = send
@@ -76,7 +87,7 @@ class Exchange:
             return
         body = _bytes(message)
         length = (b"content-length", b"%d" % len(body))
-        head = [length, (b"content-type", b"application/json")]
+        head = [length, (b"content-type", b"application/json"), *self._told]
         await self._send({"type": "http.response.start", "status": status, "headers": head})
         await self._send({"type": "http.response.body", "body": body})
 
@@ -102,7 +113,7 @@ class Exchange:
     async def _write(self, body: bytes, *, more: bool = True) -> None:
         async with self._turn:  # who reads slowly is waited for: nothing may come before the head meanwhile
             if not self._is_stream:
-                await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM})
+                await self._send({"type": "http.response.start", "status": 200, "headers": [*_STREAM, *self._told]})
                 self._is_stream = True
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
 

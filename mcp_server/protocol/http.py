@@ -130,7 +130,7 @@ def make_http_app(
             yield
 
     sdk: ASGIApp = CancelGone(FromNowOn(StreamableHTTPASGIApp(manager)))
-    inside = _widening(sdk if is_traced() else Straight(sdk, server), options)
+    inside = _widening(sdk if is_traced() else Straight(sdk, server, manager), options)
     body = InTurn(StrictBody(inside, counts.limits, caller_of), counts.limits, caller_of)
     endpoint = _guarded(EndedPolitely(WhileLetIn(body, letting_in)), options)
     # The first route that fits is taken: what is asked most stands first.

@@ -11,6 +11,9 @@ from typing import Any
 
 import httpx2
 import pytest
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http import StreamableHTTPServerTransport
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from mcp_server.app import App, open_app
 from mcp_server.commands.serve import http_app
@@ -114,7 +117,8 @@ class Desk:
         content = json.dumps(message).encode()
         answer = await self.http.post(f"{self.base}/mcp", content=content, headers=headers)
         told = answer.headers.get("content-type", "")
-        return answer.status_code, told, answer.json() if told == "application/json" else answer.text
+        is_json = told == "application/json" and answer.content
+        return answer.status_code, told, answer.json() if is_json else answer.text
 
     async def plain(self, message: dict[str, Any]) -> Any:
         return (await self.answer(message, named(message["params"]["name"])))[2]
@@ -140,7 +144,7 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerato
 def by_the_sdk(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     """Nothing is plain meanwhile."""
     with monkeypatch.context() as patch:
-        patch.setattr(straight, "_plain", lambda scope: None)
+        patch.setattr(straight, "plain", lambda scope, sessions: None)
         yield
 
 
@@ -233,6 +237,108 @@ async def test_a_call_whose_client_is_gone_is_cancelled(tmp_path: Path, monkeypa
             while it.app.limits.held(Thing.WAITS):
                 await asyncio.sleep(0.01)
         assert watch.seconds < 5 and it.straight == 2
+
+
+LEGACY = "2025-11-25"
+HELLO = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+
+
+def before(name: str, arguments: Any, **members: Any) -> dict[str, Any]:
+    """A call of the era before."""
+    params = {"name": name, "arguments": arguments} | members
+    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+
+@asynccontextmanager
+async def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[tuple[Desk, dict[str, str]]]:
+    """A session of the era before: its server, and what its requests say."""
+    async with desk(tmp_path, monkeypatch) as it:
+        hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO}
+        opened = await it.http.post(f"{it.base}/mcp", json=hello, headers=ACCEPT)
+        yield it, ACCEPT | {"mcp-session-id": opened.headers["mcp-session-id"], "mcp-protocol-version": LEGACY}
+
+
+def message_of(answer: tuple[int, str, Any]) -> tuple[int, Any]:
+    """The status and the message of an answer, whatever its form."""
+    status, kind, body = answer
+    lines = body.split("\r\n") if kind.startswith("text/event-stream") else []
+    return status, json.loads(next(line[6:] for line in lines if line.startswith("data: "))) if lines else body
+
+
+async def test_a_plain_call_of_a_session_is_answered_as_the_sdk_would_answer_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with session(tmp_path, monkeypatch) as (it, headers):
+        for number, call_ in enumerate(PLAIN[:7] + PLAIN[8:], it.straight + 1):
+            name, arguments = call_["params"]["name"], call_["params"]["arguments"]
+            if name == "approvals_decide":
+                break
+            message = before(name, arguments, _meta={"progressToken": 1, "other": {}}) | {"id": call_["id"]}
+            answer = message_of(await it.answer(message, headers))
+            assert it.straight == number, message
+            with by_the_sdk(monkeypatch):
+                other = message_of(await it.answer(message, headers))
+            assert still(json.dumps(answer)) == still(json.dumps(other))
+
+
+async def test_what_is_not_plain_in_a_session_is_answered_by_the_sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    get = before("state_get", {"namespace": "n", "key": "k"})
+    async with session(tmp_path, monkeypatch) as (it, headers):
+        for message, said in (
+            (get, headers | {"mcp-session-id": "none"}),
+            (get, headers | {"mcp-protocol-version": "2025-06-18"}),
+            (get, {name: value for name, value in headers.items() if name != "mcp-protocol-version"}),
+            (before("state_get", "{}"), headers),
+            (before("no_such_tool", {}), headers),
+            (before("approvals_decide", {"approval_id": "nothing"}), headers),
+            (before("state_get", {}, _meta={f"{ABOUT}related-task": {"taskId": "t"}}), headers),
+            (before("state_get", {}, task={"ttl": 1}), headers),
+            ({"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers),
+        ):
+            answer = message_of(await it.answer(message, said))
+            assert it.straight == 1, message
+            with by_the_sdk(monkeypatch):
+                assert message_of(await it.answer(message, said)) == answer
+
+
+async def test_a_call_that_its_session_cancels_is_answered_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with session(tmp_path, monkeypatch) as (it, headers):
+        waits = before("events_read", {"wait_seconds": 50, "type": "task.created"}) | {"id": "7"}
+        await it.plain(call("events_read", {"limit": 1}))  # loads the tool
+        waiting = asyncio.create_task(it.answer(waits, headers))
+        async with asyncio.timeout(40):
+            while not it.app.limits.held(Thing.WAITS):
+                await asyncio.sleep(0.01)
+            for others, held in (({"mcp-session-id": "none"}, 1), ({}, 0)):
+                told = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}}
+                await it.answer(told, headers | others)
+                assert not held or it.app.limits.held(Thing.WAITS)
+            _, answer = message_of(await waiting)
+        assert not it.app.limits.held(Thing.WAITS)
+        assert answer["error"] == {"code": -32800, "message": "Request cancelled"}
+
+
+async def test_a_session_that_ends_ends_its_calls_and_one_that_is_used_rests_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with session(tmp_path, monkeypatch) as (it, headers):
+        waits = before("events_read", {"wait_seconds": 50, "type": "task.created"})
+        await it.plain(call("events_read", {"limit": 1}))
+        waiting = asyncio.create_task(it.answer(waits, headers))
+        async with asyncio.timeout(40):
+            while not it.app.limits.held(Thing.WAITS):
+                await asyncio.sleep(0.01)
+            await it.http.delete(f"{it.base}/mcp", headers=headers)
+            assert "error" in message_of(await waiting)[1]
+        assert not it.app.limits.held(Thing.WAITS) and not it.app.limits.held(Thing.SESSIONS)
+        assert (await it.answer(before("agents_find", {}), headers))[0] == 404
+
+
+def test_the_sdk_keeps_of_a_session_what_is_asked_of_it():
+    transport = StreamableHTTPServerTransport(mcp_session_id="s", idle_timeout=1)
+    assert {"_requests_in_flight", "idle_scope", "is_terminated"} <= set(dir(transport))
+    manager = StreamableHTTPSessionManager(Server("s"))
+    assert {"_server_instances", "_session_owners", "session_idle_timeout"} <= set(dir(manager))
 
 
 def test_who_comes_to_be_told_of_a_client_that_is_gone_is_told_at_once():
