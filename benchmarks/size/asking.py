@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from mcp.client import Client
 
+from benchmarks.size.sweeping import steps
 from benchmarks.size.table import COMPLETIONS, RESOURCES, TOOLS, WRITTEN
 from mcp_server.app import App
 from mcp_server.kernel.authority import SYSTEM
@@ -34,7 +35,13 @@ async def asks(app: App, client: Client) -> dict[str, Ask]:
     for argument, typed, known in COMPLETIONS:
         found[f"complete {argument} {typed!r}"] = _completion(app, argument, typed, known)
     written = {_named("write:", {tool: said}): _tool(client, tool, _filled(said, ids)) for tool, said in WRITTEN}
-    return found | _behind(app, ids["$away"]) | written | {"write: create, claim, report, finish": _cycle(client)}
+    return (
+        found
+        | _behind(app, ids["$away"])
+        | steps(app)
+        | written
+        | {"write: create, claim, report, finish": _cycle(client)}
+    )
 
 
 async def _ids(app: App, client: Client) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class Arriving:
             return PlainTextResponse(f"A body has at most {BODY_BYTES_MAX:,} bytes.", 413)
         return None
 
-    def flawed(self, body: Body, scope: Scope) -> Response | None:
+    async def flawed(self, body: Body, scope: Scope) -> Response | None:
         """The answer to what has arrived and is not to be handed on."""
         del body, scope
 
@@ -99,7 +99,7 @@ class Arriving:
         caller, body = self._caller_of(scope), Body(receive)
         with self._limits.holding(Thing.BODY_BYTES, caller, 0) as held:
             with self._limits.holding(Thing.REQUESTS, caller):
-                refused = await self._read(body, held) or self.flawed(body, scope)
+                refused = await self._read(body, held) or await self.flawed(body, scope)
             if body.is_cut_off:  # nobody is there to be answered, and nothing is done of what was half said
                 return None
             if refused is None:

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.pages.door import first_said
+from mcp_server.protocol.large import read_large
 from mcp_server.protocol.wire import WireError, parse
 
 _KEPT_BACK = (b"last-event-id", b"authorization")
@@ -63,7 +64,7 @@ class CancelGone:
 
     async def _cancel(self, scope: Scope, body: bytes) -> None:
         try:
-            request = parse(body)
+            request = await read_large(len(body), parse, body)
         except WireError:
             return
         if "id" not in request or "method" not in request:

@@ -26,7 +26,7 @@ from mcp_server.pages.bodies import arriving, too_many
 from mcp_server.pages.call import call_routes
 from mcp_server.pages.door import Door
 from mcp_server.protocol.bearers import Verifiers
-from mcp_server.protocol.bodies import RpcBody, StrictBody
+from mcp_server.protocol.bodies import RpcBody, StrictBody, read_once
 from mcp_server.protocol.challenges import ByBearer, LetIn, ProtectedResource
 from mcp_server.protocol.gone import CancelGone, FromNowOn
 from mcp_server.protocol.in_turn import InTurn
@@ -108,6 +108,7 @@ def make_http_app(
     """The ASGI application of one transport, with the pages for approvals and calls and the webhooks of providers."""
     options.require_safe_bind()
     never_look()
+    read_once()
     keys = options.verifier is not None
     scraped = Route("/metrics", metrics(counts.metrics_text, keys=keys))
     scraped.app = _guarded(scraped.app, options)

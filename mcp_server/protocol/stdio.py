@@ -29,6 +29,7 @@ from mcp_types import INVALID_REQUEST
 
 from mcp_server.kernel import untold
 from mcp_server.kernel.json_text import dump_json
+from mcp_server.protocol.large import note_size, read_large
 from mcp_server.protocol.opening import CHANNEL, DISCOVER, Opening, no_discovery
 from mcp_server.protocol.stdout import Output
 from mcp_server.protocol.wire import METHOD_NOT_FOUND, WireError, request_id, rpc_message
@@ -39,7 +40,7 @@ CHANNEL_MESSAGE = f"notifications/{CHANNEL}"
 READ_BYTES = 1 << 16
 CHUNKS_AHEAD_MAX = 16
 LINE_BYTES_MAX = 4 * 1024 * 1024
-"""As many as over HTTP: while a message is read and checked, everything else waits."""
+"""As many as over HTTP."""
 
 UNANSWERED_MAX = 64
 """How many requests are taken in while the client does not read what was answered."""
@@ -244,7 +245,8 @@ class _Connection:
             if not await self._reads():
                 raise anyio.EndOfStream
             try:
-                message = self._message_of(line)
+                note_size(len(line))
+                message = await read_large(len(line), self._message_of, line)
             except WireError as error:
                 self._unanswered[error] += 1
                 self._group.start_soon(self._refuse, error)

@@ -30,6 +30,7 @@ from mcp_server.kernel.understanding import understood
 from mcp_server.kernel.views import dumped
 from mcp_server.protocol.asking import InputNeeded, asker
 from mcp_server.protocol.definitions import definition, kept_definitions, wire
+from mcp_server.protocol.large import checked_large
 from mcp_server.protocol.links import linked
 from mcp_server.protocol.loading import Loading
 from mcp_server.protocol.seam import RequestContext, Seam, error_content
@@ -324,14 +325,14 @@ async def checked(desk: Desk, tool: AnyTool, call: Call, given: Given, soon: Con
         OpsError: the caller may not use it, or the arguments cannot be understood.
     """
     try:
-        return validated(tool, call, given)
+        return await checked_large(validated, tool, call, given)
     except ValidationFailed:
         from mcp_server.protocol.foreseeing import with_what_follows  # most calls are right
         from mcp_server.protocol.strangers import strangers
 
         also = await strangers(desk, call, tool.arguments, given.own, soon)
     try:
-        return validated(tool, call, given, also)
+        return await checked_large(validated, tool, call, given, also)
     except Refused as error:
         raise await with_what_follows(desk, tool, call, error) from None
 

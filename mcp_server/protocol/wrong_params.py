@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from mcp_server.kernel.complaints import complaint
 from mcp_server.kernel.lines import quoted
+from mcp_server.protocol.large import read_large
 from mcp_server.protocol.wire import WireError, parse
 
 TOLD_MAX = 3
@@ -26,18 +27,18 @@ async def say_what_is_wrong(ctx: ServerRequestContext[Any, Any], call_next: Call
         MCPError: which parameters are wrong, what came, and what is accepted.
     """
     try:
-        return await call_next(_with_arguments(ctx))
+        return await call_next(await _with_arguments(ctx))
     except ValidationError as error:
         raise MCPError(code=INVALID_PARAMS, message=_said(ctx.method, error)) from None
 
 
-def _with_arguments(ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
+async def _with_arguments(ctx: ServerRequestContext[Any, Any]) -> ServerRequestContext[Any, Any]:
     params = ctx.params or {}
     given = params.get("arguments")
     if ctx.method != "tools/call" or not isinstance(given, str):
         return ctx
     try:
-        arguments = parse(given.encode())
+        arguments = await read_large(len(given), parse, given.encode())
     except (WireError, ValueError):
         return ctx
     return replace(ctx, params={**params, "arguments": arguments})

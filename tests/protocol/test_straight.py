@@ -26,6 +26,7 @@ from tests.patience import Stopwatch
 from tests.protocol.test_caller_limits import ACCEPT, META, MODERN
 from tests.web import served
 from tests.world import on_file
+from tools import KNOWN
 
 pytestmark = pytest.mark.anyio
 ABOUT = "io.modelcontextprotocol/"
@@ -252,6 +253,8 @@ def before(name: str, arguments: Any, **members: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[tuple[Desk, dict[str, str]]]:
     """A session of the era before: its server, and what its requests say."""
+    for tool in KNOWN.values():
+        tool.whole()  # the first call of one that is not loaded yet is the SDK's
     async with desk(tmp_path, monkeypatch) as it:
         hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO}
         opened = await it.http.post(f"{it.base}/mcp", json=hello, headers=ACCEPT)
