@@ -240,6 +240,13 @@ async def test_a_call_whose_client_is_gone_is_cancelled(tmp_path: Path, monkeypa
         assert watch.seconds < 5 and it.straight == 2
 
 
+async def test_where_spans_are_taken_the_sdk_answers_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("mcp_server.protocol.http.is_traced", lambda: True)
+    async with desk(tmp_path, monkeypatch) as it:
+        assert "result" in await it.plain(GET)
+        assert it.straight == 0
+
+
 LEGACY = "2025-11-25"
 HELLO = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
 
