@@ -66,7 +66,7 @@ async def _ids(app: App, client: Client) -> dict[str, Any]:
     done = await app.desk.context.database.fetch_one("task_by_id", id=ids["$done"])
     assert done is not None
     return ids | {
-        "$oldest": encode_cursor([done["created_at"], done["id"]]),
+        "$oldest": encode_cursor("tasks", [done["created_at"], done["id"]]),
         "$event": (await first("events_read", "events", newest_first=True))["seq"],
         "$thread": (await letter("away"))["thread_id"],
         "$small_thread": (await letter("painter"))["thread_id"],
