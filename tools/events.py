@@ -10,14 +10,16 @@ from mcp_server.domain.areas import load_every
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.service import HELD_BACK_SECONDS
-from mcp_server.domain.events.things import LIKE_AN_ID
+from mcp_server.domain.events.things import LIKE_AN_ID, THINGS_MAX
 from mcp_server.domain.events.views import EventView
 from mcp_server.domain.state.commands import FindDocuments
 from mcp_server.domain.tasks.commands import FindTasks
+from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.near import did_you_mean, near
+from mcp_server.kernel.paging import AtLeast, Listed
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
 from tools.spec import READ, Tool, listed
@@ -45,12 +47,13 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
         return ReadResult(events=await desk.events.led_to(call, args.led_to, args.limit))
     children = await _children_of(desk, call, args)
     if args.children:
-        args = args.about(children)
+        args = args.about(one.id for one in children.items)
     page = await desk.events.page(call, args)
     hints = _say_beside(args, children, page.events) if page.events else await _no_events(desk, call, args)
     is_newest = args.after is None if args.newest_first else not page.more
     if is_newest:
         hints += await _held_back(desk)
+    hints = [*desk.events.taken_otherwise(call, args), *hints]
     return ReadResult(events=page.events, cursor=page.cursor, more=page.more or None, hint=" ".join(hints) or None)
 
 
@@ -58,15 +61,26 @@ async def _no_events(desk: Desk, call: Call, args: ReadEvents) -> list[str]:
     return await _nothing_of(desk, call, args) + _waited_in_vain(desk, args)
 
 
-def _say_beside(args: ReadEvents, children: Sequence[str], events: Sequence[EventView]) -> list[str]:
+def _say_beside(args: ReadEvents, children: Listed[TaskView], events: Sequence[EventView]) -> list[str]:
     """What there is to read beside what was asked about."""
     if not (args.aggregate_id or "").startswith("approval_"):
-        return _say_children(children, asked=args.children)
+        left = _say_left_out(args.things()[0], children) if args.children and children.next_cursor else []
+        return [*_say_children(children.items, asked=args.children), *left]
     ran = not args.children and any(one.type == "approval.ran" for one in events)
     return ["What its calls wrote has events of its own: children=true reads those, too."] if ran else []
 
 
-def _say_children(children: Sequence[str], *, asked: bool) -> list[str]:
+def _say_left_out(task_id: str, children: Listed[TaskView]) -> list[str]:
+    """Whose events are not read, of a task with more children than one call looks up."""
+    at_least = "at least " if isinstance(children.omitted, AtLeast) else ""
+    return [
+        f"These are its own events and those of its {len(children.items)} newest children; it has {at_least}"
+        f"{children.omitted} more, which tasks_find(parent_id='{task_id}', cursor='{children.next_cursor}') lists: "
+        f"events_read(aggregate_id=[...]) reads those of up to {THINGS_MAX}."
+    ]
+
+
+def _say_children(children: Sequence[TaskView], *, asked: bool) -> list[str]:
     # What was asked for and is there stands in the answer; what was not and is not there is nobody's question.
     said = {
         (True, False): ["It has no children."],
@@ -75,8 +89,8 @@ def _say_children(children: Sequence[str], *, asked: bool) -> list[str]:
     return said.get((asked, bool(children)), [])
 
 
-async def _children_of(desk: Desk, call: Call, args: ReadEvents) -> Sequence[str]:
-    """The ids of the children of the one task that is asked about."""
+async def _children_of(desk: Desk, call: Call, args: ReadEvents) -> Listed[TaskView]:
+    """The children of the one task that is asked about, as many as are looked up beside it: the newest."""
     task = args.aggregate_id or ""
     if not (
         task.startswith("task_")
@@ -84,8 +98,8 @@ async def _children_of(desk: Desk, call: Call, args: ReadEvents) -> Sequence[str
         and call.actor.may(Permission.TASKS_READ)
         and call.is_offered("tasks")
     ):
-        return []
-    return [one.id for one in (await desk.tasks.find(call, FindTasks(parent_id=task, limit=100))).items]
+        return Listed([], None, None)
+    return await desk.tasks.find(call, FindTasks(parent_id=task, limit=THINGS_MAX - 1))
 
 
 async def _held_back(desk: Desk) -> list[str]:

@@ -38,7 +38,8 @@ def _say_acquired(result: AcquiredLock) -> str:
         lock = result.lock
         token = f"with fencing token {lock.fencing_token}"
         shared = " (shared)" if lock.mode == "shared" else ""
-        return f"{_who(lock)} holds {named(lock.name)}{shared} {token} for {lock.seconds_left} s{_if_silent(lock)}."
+        held = f"{_who(lock)} holds {named(lock.name)}{shared} {token} for {lock.seconds_left} s{_if_silent(lock)}."
+        return " ".join((held, *(f"But {one}" for one in result.warnings or ())))
     line = "; ".join(f"{_who(one)} waits for {named(one.name)} before you ({one.mode})" for one in result.line or ())
     why = "; ".join(filter(None, (_holders(result.held_by or ()), "and others" if result.more else "", line)))
     return f"Not acquired: {why}. {_what_next(result)}"
@@ -146,7 +147,7 @@ TOOLS = (
     ),
     Tool(
         name="locks_release",
-        title="Release, renew or hand over a lock",
+        title="Release a lock",
         description="Give a lock back, keep it for longer (renew_seconds from now) or give it to_agent. force needs "
         "control.",
         toolset="state",

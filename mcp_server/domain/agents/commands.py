@@ -1,7 +1,8 @@
 """What is asked of agents, and what is said of them."""
 
 import re
-from typing import Annotated, Any, Literal, Self, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -14,7 +15,24 @@ from mcp_server.kernel.together import not_together
 from mcp_server.kernel.values import Frozen, Line, Text, Word
 
 Lifecycle = Literal["active", "paused", "draining", "terminated"]
-AgentStatus = Literal["initializing", "active", "idle", "busy", "scaling", "maintenance", "error", "terminated"]
+AgentStatus = Annotated[
+    Literal["initializing", "active", "idle", "busy", "scaling", "maintenance", "error", "terminated"],
+    Meant(
+        also={
+            "paused": "maintenance",
+            "draining": "maintenance",
+            "resting": "maintenance",
+            "working": "active",
+            "running": "active",
+            "free": "idle",
+            "available": "idle",
+            "starting": "initializing",
+            "failed": "error",
+            "left": "terminated",
+            "gone": "terminated",
+        }
+    ),
+]
 AgentAction = Annotated[
     Literal["pause", "resume", "drain", "terminate", "delete"],
     Meant(also={"suspend": "pause", "unpause": "resume", "continue": "resume", "kill": "terminate"}),
@@ -163,8 +181,22 @@ class Register(AgentSpec):
     instance: InstanceSpec | None = Field(default=None, description="This session or process")
 
 
+_AT_ONCE = (
+    "it is done at once; for later, tasks_create(tasks=[{title, run_at, input}]) has an agent that may control agents "
+    "make this call then, and cancelling that task calls it off"
+)
+_NO_END = (
+    "nothing but action='resume' ends a pause; tasks_create(tasks=[{title, run_at, input}]) has an agent do so then"
+)
+
+
 class ControlAgent(Frozen):
     """An agent is moved through its lifecycle; one that leaves or rests may hand over what it holds."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("at", "from", "run_at", "starts_at", "start_at", "since", "delay_seconds", "when"), _AT_ONCE),
+        **dict.fromkeys(("until", "to", "ends_at", "resume_at", "duration_seconds", "for_seconds"), _NO_END),
+    }
 
     agent_id: AgentName
     action: AgentAction

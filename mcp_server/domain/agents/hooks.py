@@ -18,6 +18,9 @@ AGENT_HANDED_OVER: Hook[[Origin, Speaker, Speaker, str | None, bool], Holding | 
 whether the agent is still at work on a task, for which it keeps its locks; answered with what was handed over. What
 else `AGENT_HOLDS` answered is the other's afterwards."""
 
+AGENT_TOLD: Hook[[Origin, Speaker, str, str], None] = Hook("agent told")
+"""Told with an agent that is to hear of something, and subject and words of what: it finds them in its inbox."""
+
 INSTANCE_LOST: Hook[[Origin, str], None] = Hook("instance lost")
 """Told with the instance's id."""
 

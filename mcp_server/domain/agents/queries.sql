@@ -239,6 +239,12 @@ DELETE FROM instances WHERE agent_id NOT IN (SELECT id FROM agents)
 SELECT id, name, skills FROM agents WHERE id = :reference OR name = :reference
 ORDER BY CASE WHEN id = :reference THEN 0 ELSE 1 END LIMIT 1
 
+-- name: names_of_agents
+SELECT id, name FROM agents WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: names_of_agents (postgres)
+SELECT id, name FROM agents WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+
 -- name: instance_signs
 SELECT id, agent_id, last_seen_at, lost_at FROM instances
 WHERE id IN (SELECT value FROM json_each(:ids)) OR agent_id IN (SELECT value FROM json_each(:ids)) LIMIT 1000

@@ -20,6 +20,12 @@ class Sign(NamedTuple):
         return max(0, round((now - self.at) / SECOND))
 
 
+async def names_of(database: Database, ids: Iterable[str]) -> dict[str, str]:
+    """What agents are called, by their ids; one that was deleted is not."""
+    rows = await database.fetch_all("names_of_agents", ids=dump_json(sorted(set(ids))))
+    return {row["id"]: row["name"] for row in rows}
+
+
 async def signs_of(database: Database, ids: Iterable[str]) -> dict[str, Sign]:
     """The last signs of instances, and of agents that have any, by their ids."""
     wanted = dump_json(sorted(set(ids)))

@@ -36,6 +36,10 @@ class Worker(NamedTuple):
         """Whether it takes nothing up until somebody lets it go on."""
         return self.lifecycle != "active" or self.used_up is not None
 
+    def is_full(self) -> bool:
+        """Whether it is at work on as many tasks as it may have at once, and takes up others once it has ended some."""
+        return self.lifecycle == "active" and self.running >= self.capacity
+
     def lacks(self, needed: Iterable[str]) -> list[str]:
         """What it cannot do of what is needed."""
         return sorted(set(needed) - self.skills)

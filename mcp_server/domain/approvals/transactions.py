@@ -3,8 +3,10 @@
 from typing import Any, NamedTuple
 
 from mcp_server.domain.agents.holding import Holding
+from mcp_server.domain.agents.hooks import AGENT_TOLD
 from mcp_server.domain.approvals.answers import Answer
 from mcp_server.domain.approvals.commands import ApprovalSpec
+from mcp_server.domain.approvals.handing import taken_over
 from mcp_server.domain.approvals.hooks import PEOPLE_ASKED
 from mcp_server.domain.approvals.model import (
     Approval,
@@ -179,6 +181,8 @@ def hand_over(
     rows = tx.all("approvals_open_whole", requester=leaving.agent_id)
     for row in rows:
         tx.record(origin, Approval.adopt(row).handed_over(to.agent_id, origin.at)[1].because(reason))
+    if rows:
+        tx.tell(AGENT_TOLD, origin, to, *taken_over(leaving.name, [Approval.adopt(row) for row in rows], reason))
     return Holding.of("questions", [row["id"] for row in rows])
 
 

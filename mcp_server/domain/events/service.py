@@ -8,9 +8,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from mcp_server.domain.events.commands import ReadEvents, types_of
-from mcp_server.domain.events.things import LIKE_AN_ID
+from mcp_server.domain.events.things import LIKE_AN_ID, require_few
 from mcp_server.domain.events.views import EventView, event_view
-from mcp_server.domain.events.words import HAPPENED, THINGS
+from mcp_server.domain.events.words import THINGS, say_taken, told_as, types_near
 from mcp_server.kernel.areas import Areas
 from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.call import Call
@@ -27,9 +27,7 @@ from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import iso, micros
 from mcp_server.kernel.waiting import wait_until
 
-NAMES_MAX = 8
 ACTORS_MAX = 1000
-THINGS_MAX = 50
 HELD_BACK_SECONDS = 0.1
 """Who reads the end of the log is told of an older transaction that has been open for so long: a write of ours rarely
 takes longer, and who lags behind it hardly notices."""
@@ -125,7 +123,7 @@ class EventService:
         if strange is not None:
             raise strange
         place = _place(command)
-        types = self._meant(list(map(self._known, command.types())))
+        types = self._meant([glob for asked in command.types() for glob in self._globs(call, asked)])
         queries = await self._of_things(self._visible(call, _query(command, place)), command)
         by_actors = await self._by_actors(command.actors())
 
@@ -151,7 +149,7 @@ class EventService:
             LimitExceeded: there are too many.
         """
         things, asked = command.things(), command.question()
-        _require_few(things)
+        require_few(things)
         ids = [*things, *[one for thing in things for one in await self._by_name(thing)]]
         called = [] if asked is None else [query.where("correlation", correlation=asked)]
         return [*[query.where("aggregate", aggregate=one) for one in dict.fromkeys(ids)], *called] or [query]
@@ -249,17 +247,32 @@ class EventService:
         asked = f"{thing}{dot}{what}" if thing in self._areas.aggregates else asked
         return self._by_folded.get(folded(asked), asked)
 
+    def _globs(self, call: Call, asked: str) -> list[str]:
+        """A type by its own spelling; or those that are called otherwise elsewhere."""
+        known = self._known(asked)
+        return [known] if self._meant([known]) else told_as(known, self._seen_types(call))
+
+    def taken_otherwise(self, call: Call, command: ReadEvents) -> list[str]:
+        """What is said of types that were asked for by other words."""
+        known = (self._known(one) for one in command.types())
+        return [say_taken(one, self._seen_types(call)) for one in known if not self._meant([one])]
+
+    def _seen_types(self, call: Call) -> list[str]:
+        """The types of what the caller may see."""
+        kinds = self._areas.seen(call.actor.permissions, call.toolsets)
+        return [one for one in self._areas.tells if one.partition(".")[0] in kinds]
+
     def _meant(self, globs: list[str]) -> list[str]:
         return [one for one in self._areas.tells if any(fnmatchcase(one, glob) for glob in globs)]
 
     def no_such_type(self, call: Call, asked: str) -> ValidationFailed | None:
         """The refusal of types of which no event is one; of what the caller may not see it names none."""
-        strange = next((one for one in types_of(asked) if not self._meant([self._known(one)])), None)
+        strange = next((one for one in types_of(asked) if not self._globs(call, one)), None)
         return None if strange is None else self._no_type(call, strange)
 
     def _no_type(self, call: Call, asked: str) -> ValidationFailed:
         kinds = sorted(self._areas.seen(call.actor.permissions, call.toolsets))
-        names = _types_near(asked, [one for one in self._areas.tells if one.partition(".")[0] in kinds], kinds)
+        names = types_near(asked, self._seen_types(call), kinds)
         return ValidationFailed(
             f"There are no events of type {named(asked)}.",
             next=f"{did_you_mean(names)}A type says what happened to a thing, such as task.completed; task.* is all. "
@@ -360,26 +373,6 @@ _USER = "user:"
 
 def _nothing_by(principal: str, known: Iterable[str]) -> str:
     return f"Nothing was done by {named(principal)}. {did_you_mean(near(principal, known))}".rstrip()
-
-
-def _types_near(asked: str, known: list[str], kinds: list[str]) -> list[str]:
-    """Types that somebody may have meant: what happened, of whichever thing, or one that looks alike."""
-    thing, _, what = asked.rpartition(".")
-    thing = THINGS.get(thing, thing)
-    words = (what, *HAPPENED.get(what, ()))
-    happened = [
-        one for word in words for one in sorted(known) if one.endswith(f".{word}") and thing in ("", one.split(".")[0])
-    ]
-    return happened[:NAMES_MAX] or near(asked.removesuffix(".*"), [*known, *(f"{kind}.*" for kind in kinds)])
-
-
-def _require_few(things: Sequence[str]) -> None:
-    if len(things) > THINGS_MAX:
-        raise LimitExceeded(
-            f"{len(things)} things are too many for one call; it takes at most {THINGS_MAX}.",
-            next="Ask about some of them, or narrow by type and actor instead.",
-            details={"things_max": THINGS_MAX},
-        )
 
 
 def _query(command: ReadEvents, place: Position) -> Query:

@@ -1,14 +1,16 @@
 """What events are about, as it is written down elsewhere: ids and addresses as they are pasted, several in one text."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
+from mcp_server.kernel.errors import LimitExceeded
 from mcp_server.kernel.meaning import bare_id
 from mcp_server.kernel.moments import moment_of
 from mcp_server.kernel.renaming import without
 
+THINGS_MAX = 50
 LIKE_AN_ID = re.compile(r"[a-z_]+_[a-z0-9]{12}")
 _DOCUMENT = re.compile(r"\s*ops://state/([^?#]+)")
 BETWEEN = "\n"
@@ -59,3 +61,17 @@ def _is_time(text: str) -> bool:
         return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
         return moment_of(text) is not None
+
+
+def require_few(things: Sequence[str]) -> None:
+    """Refuse more things than one call looks up.
+
+    Raises:
+        LimitExceeded: there are too many.
+    """
+    if len(things) > THINGS_MAX:
+        raise LimitExceeded(
+            f"{len(things)} things are too many for one call; it takes at most {THINGS_MAX}.",
+            next="Ask about some of them, or narrow by type and actor instead.",
+            details={"things_max": THINGS_MAX},
+        )

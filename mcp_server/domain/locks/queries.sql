@@ -99,6 +99,9 @@ DELETE FROM lock_holds WHERE name = :name AND party = :party AND owner = :owner
 -- name: lock_line
 SELECT * FROM lock_waiters WHERE (name = :name OR pattern = 1) AND expires_at > :now
 
+-- name: lock_holds_of_others
+SELECT * FROM lock_holds WHERE expires_at > :now AND party <> :party ORDER BY expires_at DESC LIMIT :limit
+
 -- name: lock_line_all
 SELECT * FROM lock_waiters WHERE expires_at > :now
 

@@ -11,6 +11,7 @@ from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.signs import signs_of
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
+from mcp_server.domain.locks.alike import warnings_of
 from mcp_server.domain.locks.model import TOLD_MAX, AcquireLock, FindLocks, Hold, Holder
 from mcp_server.domain.locks.paths import is_glob, may_meet
 from mcp_server.domain.locks.transactions import Acquired, Released
@@ -192,7 +193,8 @@ class LockService:
 
     async def _acquired(self, call: Call, done: Acquired) -> AcquiredLock:
         if done.hold is not None:
-            return AcquiredLock(lock=await self._own(done.hold, is_new=done.is_new))
+            alike = await warnings_of(self._database, done.hold, self._context.clock()) if done.is_new else []
+            return AcquiredLock(lock=await self._own(done.hold, is_new=done.is_new), warnings=alike or None)
         line = [wanted_view(claim) for claim in done.before]
         held_by = await self._held(call, done.others[:TOLD_MAX])
         return AcquiredLock(held_by=held_by, more=len(done.others) > TOLD_MAX or None, line=line or None)

@@ -45,12 +45,14 @@ class LineView(View):
 
 
 class AcquiredLock(View):
-    """The lock; or who holds it (some of them, where `more` do), and who waits before."""
+    """The lock, and which other may be of the same file; or who holds it (some of them, where `more` do), and who waits
+    before."""
 
     lock: LockView | None = None
     held_by: list[LockView] | None = None
     more: bool | None = None
     line: list[PlaceView] | None = None
+    warnings: list[str] | None = None
 
 
 class ReleasedLock(View):

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS
+from mcp_server.domain.agents.hooks import AGENT_HANDED_OVER, AGENT_HOLDS, AGENT_TOLD
 from mcp_server.domain.messages import replay
 from mcp_server.domain.messages.model import NO_KEY, Message
 from mcp_server.domain.messages.righting import right
 from mcp_server.domain.messages.texts import message_text
-from mcp_server.domain.messages.transactions import delivery_key, hand_over, miss, unread_of
+from mcp_server.domain.messages.transactions import delivery_key, hand_over, miss, tell, unread_of
 from mcp_server.kernel.area import Aggregate, Area, Righting, Searched, Sweep, Table
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
@@ -53,7 +53,7 @@ AREA = Area(
         ),
     ),
     searched=(Searched("message", "messages_every", message_text, in_time="messages_every_in_time"),),
-    hears=(AGENT_HOLDS.heard_by(unread_of), AGENT_HANDED_OVER.heard_by(hand_over)),
+    hears=(AGENT_HOLDS.heard_by(unread_of), AGENT_HANDED_OVER.heard_by(hand_over), AGENT_TOLD.heard_by(tell)),
     sweeps=(Sweep("due.acknowledgements", "deliveries_overdue", miss, delivery_key),),
     rightings=(Righting("deliveries_ahead", right, delivery_key),),
     after_rebuild="threads_fill",

@@ -113,11 +113,11 @@ class ReadMessages(Waiting):
     @model_validator(mode="after")
     def _is_one_list(self) -> Self:
         # What is found may be of any of these lists, and read or not.
-        if self.text and any((self.sent, self.unacknowledged, self.unread_only)):
+        if self.text and any((self.unacknowledged, self.unread_only)):
             raise not_together(
                 "`text` searches all that was sent or got, read or not, and tells who has read what you sent: a list "
-                "of its own.",
-                **dict.fromkeys(("sent", "unacknowledged", "unread_only")),
+                "of its own, which sent=true narrows to what you sent.",
+                **dict.fromkeys(("unacknowledged", "unread_only")),
             )
         return self
 

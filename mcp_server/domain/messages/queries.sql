@@ -178,6 +178,9 @@ SELECT count(*) AS n FROM (
   SELECT 1 FROM messages m LEFT JOIN deliveries d ON d.message_id = m.id AND d.party = :party
   WHERE (m.sender_party = :party OR d.party IS NOT NULL) {{filters}} LIMIT :counted) AS matched
 
+-- name: filter.found_sent
+AND m.sender_party = :sent_by
+
 -- name: filter.message_text (long)
 AND {{text_holds}}
 

@@ -244,8 +244,9 @@ class MessageService:
         return await self._database.fetch_all("states_of", ids=json_list(ids)) if ids else ()
 
     async def _holding(self, party: str, command: ReadMessages) -> InboxView:
-        """What a party sent or got that holds a text, newest first; nothing counts as read by this."""
+        """What a party sent or got, or sent alone, that holds a text, newest first; nothing counts as read by this."""
         query = Query("messages_found", parameters=(("party", party),))
+        query = query.where("found_sent", sent_by=party if command.sent else None)
         query = _as_important(query.where("inbox_thread", thread_id=command.thread_id), command)
         sought = Sought("message", command.text, NO_CURSOR)
         if command.after is not None:

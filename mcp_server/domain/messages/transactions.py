@@ -63,6 +63,16 @@ def send(tx: Transaction, origin: Origin, command: SendMessage) -> Sent:
     return Sent(message.fields(), list(to.parties), to.skipped)
 
 
+def tell(tx: Transaction, origin: Origin, agent: Speaker, subject: str, body: str) -> None:
+    """Put a message into an agent's inbox, of whoever has something done that the agent is to hear of."""
+    message_id, places = origin.new_id("message"), {agent.agent_id: _next_place(tx, agent.agent_id)}
+    sender, addressed = Sender(origin.actor, origin.party, origin.at), Addressed([agent.name], places)
+    spec = SendMessage(to=(agent.agent_id,), subject=subject, body=body)
+    message, event = Message.sent(spec, message_id, Place(message_id, 1), addressed, sender, Key())
+    insert_message(tx, message.fields(), places)
+    tx.append(origin, event)
+
+
 def _thread_of(tx: Transaction, named: str) -> str:
     """The thread that is named by its id or by that of one of its messages."""
     row = tx.one("thread_of", id=named)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from mcp_server.domain.agents.signs import Sign, signs_of
+from mcp_server.domain.agents.signs import Sign, names_of, signs_of
 from mcp_server.domain.events.told import handing_of, told_of
 from mcp_server.domain.tasks.attempts import attempts_at
 from mcp_server.domain.tasks.runs import last_runs
@@ -25,20 +25,29 @@ async def with_all(database: Database, call: Call, task: TaskView, row: Row, now
 
 
 async def with_signs(database: Database, call: Call, tasks: Sequence[TaskView], now: Micros) -> list[TaskView]:
-    """The tasks, each that another works on with the seconds since that one's last sign of life, where there is any.
+    """The tasks, each that somebody works on with that one's name, and where it is another with the seconds since that
+    one's last sign of life, where there is any.
 
     A sign keeps no lease: only a report does, so that until when it lasts stands beside it as it is.
     """
     watched = [_holders(task, call.party) for task in tasks]
     ids = list(chain.from_iterable(watched))
     signs = await signs_of(database, ids) if ids else {}
-    return [_seen(*one, signs, now) for one in zip(tasks, watched, strict=True)]
+    agents = [task.lease.agent_id for task in tasks if task.lease is not None]
+    names = await names_of(database, agents) if agents else {}
+    return [_named(_seen(*one, signs, now), names) for one in zip(tasks, watched, strict=True)]
 
 
 def _holders(task: TaskView, party: str) -> Sequence[str]:
     """Whose signs tell of who works on a task, the instance's before its agent's; nothing for who does so itself."""
     lease = task.lease
     return () if lease is None or lease.agent_id == party else list(filter(None, (lease.instance_id, lease.agent_id)))
+
+
+def _named(task: TaskView, names: Mapping[str, str]) -> TaskView:
+    if task.lease is None:
+        return task
+    return task.evolved({"lease": task.lease.evolved({"agent": names.get(task.lease.agent_id)})})
 
 
 def _seen(task: TaskView, holders: Sequence[str], signs: Mapping[str, Sign], now: Micros) -> TaskView:

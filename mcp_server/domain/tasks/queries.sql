@@ -164,11 +164,11 @@ SELECT asked.* FROM {{open_questions}} AS asked
 WHERE asked.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
 -- name: dependencies_of_many
-SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
+SELECT d.task_id, p.id, p.title, p.status, p.refused, p.finished_at FROM dependencies d JOIN tasks p ON p.id = d.parent_id
 WHERE d.task_id IN (SELECT value FROM json_each(:ids)) ORDER BY d.task_id, p.id
 
 -- name: dependencies_of_many (postgres)
-SELECT d.task_id, p.id, p.title, p.status FROM dependencies d JOIN tasks p ON p.id = d.parent_id
+SELECT d.task_id, p.id, p.title, p.status, p.refused, p.finished_at FROM dependencies d JOIN tasks p ON p.id = d.parent_id
 WHERE d.task_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) ORDER BY d.task_id, p.id
 
 -- name: still_waiting
@@ -190,11 +190,11 @@ WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb)))) AN
 ORDER BY task_id, parent_id
 
 -- name: concurrency_holders
-SELECT concurrency_key, id, lease_agent_id, lease_expires_at FROM tasks
+SELECT concurrency_key, id, lease_agent_id, lease_expires_at, started_at FROM tasks
 WHERE status = 'running' AND concurrency_key IN (SELECT value FROM json_each(:keys)) ORDER BY lease_expires_at, id
 
 -- name: concurrency_holders (postgres)
-SELECT concurrency_key, id, lease_agent_id, lease_expires_at FROM tasks
+SELECT concurrency_key, id, lease_agent_id, lease_expires_at, started_at FROM tasks
 WHERE status = 'running' AND concurrency_key = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:keys AS jsonb))))
 ORDER BY lease_expires_at, id
 
@@ -644,6 +644,16 @@ AND status IN ('pending', 'queued', 'paused') ORDER BY id LIMIT :counted
 
 -- name: agent_leases
 SELECT id, due_at FROM tasks WHERE lease_agent_id = :id AND status = 'running' ORDER BY id
+
+-- What agents work on, the longest first.
+-- name: leases_of_many
+SELECT id, lease_agent_id, started_at FROM tasks
+WHERE status = 'running' AND lease_agent_id IN (SELECT value FROM json_each(:ids)) ORDER BY started_at, id LIMIT :limit
+
+-- name: leases_of_many (postgres)
+SELECT id, lease_agent_id, started_at FROM tasks
+WHERE status = 'running' AND lease_agent_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+ORDER BY started_at, id LIMIT :limit
 
 -- name: instance_leases
 SELECT id FROM tasks WHERE lease_agent_id = :agent_id AND lease_instance_id = :instance_id AND status = 'running'

@@ -32,9 +32,11 @@ class ParentView(View):
 
 
 class LeaseView(View):
-    """Who works on a task, and until when without a report; of another's, when that was last heard of."""
+    """Who works on a task, by id and name, and until when without a report; of another's, when that was last heard
+    of."""
 
     agent_id: str
+    agent: str | None = None
     instance_id: str | None = None
     expires_at: str
     last_seen_seconds_ago: int | None = None
@@ -199,6 +201,7 @@ def _lease(row: Row) -> LeaseView | None:
     return LeaseView.adopt(
         {
             "agent_id": row["lease_agent_id"],
+            "agent": None,
             "instance_id": row["lease_instance_id"],
             "expires_at": leased_until(row),
             "last_seen_seconds_ago": None,

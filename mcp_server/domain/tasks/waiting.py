@@ -25,7 +25,8 @@ _HINTED_MAX = 5
 """Of so many wants that nobody can meet it is told who comes nearest, and what was perhaps meant: all capabilities of
 all agents are compared for it."""
 _BADLY = TERMINAL - {"completed"}
-_POLICIES = {"wait": "it waits for a retry", "run_anyway": "it runs once the others have ended"}
+_WORK_SHOWN = 10
+"""Of so many agents that are at capacity it is told what they work on."""
 
 
 class Takers(NamedTuple):
@@ -39,13 +40,15 @@ class Takers(NamedTuple):
 
 class Facts(NamedTuple):
     """What tasks may wait for: the agents, who holds which concurrency key, what each task depends on that has not
-    been completed, and which question to people is open about it, where the reader may read of those. And what was
-    found out of it, once for all tasks that need the same: many do, of many agents."""
+    been completed, which question to people is open about it, where the reader may read of those, and on what agents
+    work that are at capacity. And what was found out of it, once for all tasks that need the same: many do, of many
+    agents."""
 
     workers: Sequence[Worker]
     holders: Mapping[str, Sequence[Row]]
     parents: Mapping[str, Sequence[Row]]
     questions: Mapping[str, Sequence[Row]]
+    work: Mapping[str, Sequence[Row]]
     takers: dict[tuple[str, str | None], Takers]
 
 
@@ -56,11 +59,12 @@ async def facts_about(
     read."""
     waiting = list(filter(_waits, rows))
     if not waiting:
-        return Facts((), {}, {}, {}, {})
+        return Facts((), {}, {}, {}, {}, {})
     holders, parents = await _holders(database, waiting), await _parents(database, waiting)
     may_read = reader is not None and reader.may(Permission.APPROVALS_READ)
     questions = await _questions(database, waiting) if may_read else dict[str, list[Row]]()
-    return Facts(await agents.able(), holders, parents, questions, {})
+    workers = await agents.able()
+    return Facts(workers, holders, parents, questions, await _work(database, waiting, workers), {})
 
 
 def why_waiting(row: Row, facts: Facts) -> list[str] | None:
@@ -111,7 +115,7 @@ def _of_times(row: Row) -> list[str]:
 async def held_up_now(database: Database, agents: AgentService) -> HeldUp:
     """What keeps queued tasks from being claimed now: in queues of which nobody there is can take anything up, and by
     concurrency keys."""
-    facts = Facts(await agents.able(), {}, {}, {}, {})
+    facts = Facts(await agents.able(), {}, {}, {}, {}, {})
     queues = await database.fetch_all("queues_for_agents")
     keys = await database.fetch_all("concurrency_keys_running")
     nobody = [queue["name"] for queue in queues if _found(_OF_A_QUEUE, queue, facts)]
@@ -173,6 +177,16 @@ async def _questions(database: Database, waiting: Sequence[Row]) -> Mapping[str,
     return _by("task_id", await database.fetch_all("questions_about", ids=dump_json(ids)) if ids else [])
 
 
+async def _work(database: Database, waiting: Sequence[Row], workers: Sequence[Worker]) -> Mapping[str, Sequence[Row]]:
+    """What agents work on that are at capacity, where a task waits for one to be free."""
+    is_ready = any(row["status"] == "queued" for row in waiting)
+    full = [one.id for one in workers if one.is_full()][:_WORK_SHOWN] if is_ready else []
+    if not full:
+        return {}
+    most = _NAMED_MAX * _WORK_SHOWN
+    return _by("lease_agent_id", await database.fetch_all("leases_of_many", ids=dump_json(full), limit=most))
+
+
 def _asked(question: Row) -> str:
     """Which question is open, of whom and until when."""
     people: list[str] = json.loads(question["approvers"])
@@ -207,12 +221,19 @@ def _busy(row: Row, facts: Facts) -> list[str]:
     return [] if row["status"] != "queued" else _takers(row, facts).busy
 
 
-def _none_of(able: Sequence[Worker]) -> list[str]:
+def _none_of(able: Sequence[Worker], work: Mapping[str, Sequence[Row]]) -> list[str]:
     """That none of these takes anything up now, and why; nothing where one does, or there is none."""
     held_up = [one.held_up() for one in able]
     if not held_up or None in held_up:
         return []
-    return [f"who could do it cannot now: {_some(list(filter(None, held_up)))}"]
+    told = [f"{why}{_at_work(work.get(one.id, ()))}" for one, why in zip(able, held_up, strict=True)]
+    return [f"who could do it cannot now: {_some(told)}"]
+
+
+def _at_work(leases: Sequence[Row]) -> str:
+    """On what an agent works, and since when."""
+    tasks = [f"{one['id']} since {iso(one['started_at'])}" for one in leases]
+    return f" ({_some(tasks)})" if tasks else ""
 
 
 def _some(said: Sequence[str]) -> str:
@@ -235,7 +256,7 @@ def _looked_for(required: str, agent_id: str | None, facts: Facts) -> Takers:
     able = [one for one in facts.workers if agent_id in (None, one.id) and one.skills.issuperset(needed)]
     if not able:
         return Takers(_nobody_at_all(needed, facts) if needed and agent_id is None else None, [], [])
-    why = _none_of(able)
+    why = _none_of(able, facts.work)
     return Takers(None, why, []) if all(one.rests() for one in able) else Takers(None, [], why)
 
 
@@ -249,21 +270,35 @@ def _key_held(row: Row, facts: Facts) -> list[str]:
     holders = facts.holders.get(row["concurrency_key"] or "", ())
     if row["status"] != "queued" or len(holders) < row["concurrency_limit"]:
         return []
+    names = {one.id: one.name for one in facts.workers}
+    held = [_held(one, names.get(one["lease_agent_id"]) or one["lease_agent_id"]) for one in holders]
     most = f"{row['concurrency_limit']} at a time, its own concurrency_limit"
-    return [f"its concurrency_key ({most}) is held by {_some(list(map(_held, holders)))}"]
+    return [f"its concurrency_key ({most}) is held by {_some(held)}"]
 
 
-def _held(holder: Row) -> str:
-    return f"{holder['id']} (lease of {holder['lease_agent_id']} until {iso(holder['lease_expires_at'])})"
+def _held(holder: Row, name: str) -> str:
+    since = f"since {iso(holder['started_at'])}, lease until {iso(holder['lease_expires_at'])}"
+    return f"{holder['id']} ({name} {since})"
 
 
 def _ended_badly(row: Row, facts: Facts) -> list[str]:
-    policy = _POLICIES.get(row["on_parent_failure"], "it goes on soon")
     return [
-        f"{one['id']} ended as {one['status']}, so {policy} (on_parent_failure {row['on_parent_failure']})"
+        f"{one['id']} ended as {one['status']}, so {_then(row, one)} (on_parent_failure {row['on_parent_failure']})"
         for one in facts.parents.get(row["id"], ())
         if one["status"] in _BADLY
     ][:_NAMED_MAX]
+
+
+def _then(row: Row, parent: Row) -> str:
+    """What becomes of a task one of whose parents ended badly: by its policy, and by what people said of the parent.
+    What was not touched since is yet to be cancelled with it; what was retried since waits for that one."""
+    policy, is_refused = row["on_parent_failure"], bool(parent["refused"])
+    ends_with_it = policy == "cancel" or (is_refused and policy != "wait")
+    if ends_with_it and row["updated_at"] < (parent["finished_at"] or 0):
+        return "it is cancelled soon"
+    if is_refused:
+        return "it waits for a retry, and for people's yes to that"
+    return "it runs once the others have ended" if policy == "run_anyway" else "it waits for a retry"
 
 
 _Reason = Callable[[Row, Facts], list[str]]

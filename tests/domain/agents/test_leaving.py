@@ -6,8 +6,10 @@ import pytest
 
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.agents.views import ControlledAgent
+from mcp_server.domain.approvals.commands import RequestApproval
 from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.locks.model import AcquireLock, FindLocks
+from mcp_server.domain.messages.model import ReadMessages
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LimitExceeded, NotFound
 from mcp_server.kernel.times import iso
@@ -116,6 +118,28 @@ async def test_one_that_rests_hands_over_what_it_holds_and_finishes_what_it_is_a
     read = ReadEvents(type="agent.*", newest_first=True, limit=1)
     assert (await world.desk.events.read(world.call, read))[0][0].data["to_agent"] == heir.id
     assert replay(world.url).differences == ()
+
+
+async def test_the_heir_of_open_questions_finds_them_in_its_inbox(world: World):
+    ann, heir = await world.agent("ann"), await world.agent("heir")
+    put = {"title": "Delete the backups?", "action": "a", "approvers": ["cy"], "expires_in_seconds": 60}
+    request = RequestApproval.model_validate(put)
+    asked = (await world.desk.approvals.request(speaking(ann), request)).approval
+    await leave(world, "ann", to_agent="heir", reason="on leave")
+    (told,) = (await world.desk.messages.read(speaking(heir), ReadMessages())).messages
+    assert told.sender == "user:tester" and told.subject == "Open questions of ann are yours now"
+    line = f'{asked.id} "Delete the backups?" (task_id {asked.task_id}), asked of cy, open until {asked.expires_at}'
+    assert line in told.body and 'The reason: "on leave".' in told.body
+    assert "approvals_request(task_id=...)" in told.body
+    assert replay(world.url).differences == ()
+
+
+async def test_who_takes_over_no_question_is_sent_nothing(world: World):
+    await world.agent("ann")
+    heir = await world.agent("heir")
+    await world.task(agent_id="ann")
+    await leave(world, "ann", to_agent="heir")
+    assert (await world.desk.messages.read(speaking(heir), ReadMessages())).messages == []
 
 
 async def test_so_much_that_all_others_would_wait_for_it_is_not_handed_over_at_once(

@@ -1,6 +1,7 @@
 """The promises of the event log and of completions, on both engines."""
 
 import asyncio
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,13 @@ from mcp_server.domain.events.commands import ReadEvents
 from mcp_server.domain.events.views import EventView
 from mcp_server.domain.locks.model import AcquireLock
 from mcp_server.domain.state.commands import SetDocument
+from mcp_server.domain.tasks.commands import FindTasks
 from mcp_server.domain.tasks.spec import USUAL
 from mcp_server.kernel import positions as event_log
 from mcp_server.kernel.authority import Actor, Permission
 from mcp_server.kernel.errors import LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.times import SECOND, iso
+from mcp_server.kernel.understanding import understood
 from mcp_server.protocol.completions import complete
 from tests.world import World, speaking
 from tools import TOOLS
@@ -149,6 +152,46 @@ async def test_a_tasks_events_are_read_with_those_of_its_children_and_who_reads_
     for of in (None, f"{one.id},{other.id}"):
         with pytest.raises(ValueError, match="says of which"):
             ReadEvents(aggregate_id=of, children=True)
+
+
+async def test_a_task_with_more_children_than_are_looked_up_is_read_with_the_newest_and_says_so(world: World):
+    parent = await world.task(title="Parent")
+    specs = [{"title": f"{number}", "parent_id": parent.id} for number in range(100)]
+    ids = [one.id for one in await world.created(*specs)]
+    read = understood("events_read", ReadEvents, {"aggregate_id": parent.id, "children": True, "limit": 100})
+    told = await events_read(world.desk, world.call, read)
+    about = {one.aggregate_id for one in told.events}
+    assert parent.id in about and len(about & set(ids)) == 49
+    assert "its 49 newest children; it has 51 more" in (told.hint or "")
+    (cursor,) = re.findall(r"cursor='([^']+)'", told.hint or "")
+    others = await world.desk.tasks.find(world.call, FindTasks(parent_id=parent.id, cursor=cursor, limit=100))
+    assert {one.id for one in others.items} == set(ids) - about
+
+
+async def test_types_by_other_words_are_read_and_said_as_what_they_are_called(world: World):
+    await world.write("n", "k", 1)
+    for asked, meant in (
+        ("lock.forced", ("lock.released", "with forced_from were taken away by force")),
+        ("documents.updated", ("document.updated: read as document.set, document.patched",)),
+        ("task.finished,task.created", ("task.finished: read as task.completed",)),
+    ):
+        told = await events_read(world.desk, world.call, understood("events_read", ReadEvents, {"type": asked}))
+        assert all(one in (told.hint or "") for one in meant), told.hint
+        assert all(one.type.startswith(asked[:4]) for one in told.events)
+    (written,) = (
+        await events_read(world.desk, world.call, understood("events_read", ReadEvents, {"type": "state.modified"}))
+    ).events
+    assert written.type == "document.set"
+    for strange in ("lock.frobbed", "updated", "process.finished"):
+        with pytest.raises(ValidationFailed, match="no events of type"):
+            await events_read(world.desk, world.call, ReadEvents(type=strange))
+
+
+async def test_types_by_other_words_tell_nobody_what_it_may_not_see(world: World):
+    blind = replace(world.call, toolsets=frozenset({"system", "tasks"}))
+    with pytest.raises(ValidationFailed) as refused:
+        await events_read(world.desk, blind, ReadEvents(type="lock.forced"))
+    assert "lock.released" not in refused.value.message
 
 
 async def test_the_call_that_a_page_of_the_newest_names_goes_on_with_the_older_ones(world: World):

@@ -24,8 +24,10 @@ from mcp_server.kernel.errors import (
 )
 from mcp_server.kernel.times import SECOND, iso
 from tests.world import World, caller
+from tools.locks import TOOLS as _TOOLS
 
 pytestmark = pytest.mark.anyio
+TOOLS: Any = _TOOLS
 
 
 def speaking(agent: AgentView, role: Role = Role.AGENT, id: str = "tester") -> Call:
@@ -296,3 +298,37 @@ async def test_who_holds_a_lock_by_its_instance_is_told_how_long_it_may_be_silen
     assert got.free_if_silent_until == kept.free_if_silent_until == silent
     free = (await acquire(world, speaking(other), "b", owner="a label")).lock
     assert free is not None and free.free_if_silent_until is None
+
+
+async def test_who_takes_a_lock_hears_of_anothers_whose_path_ends_alike(world: World):
+    ann, bob = speaking(await world.agent("ann")), speaking(await world.agent("bob"))
+    since = iso(world.clock.now)
+    for held, taken, warns in (
+        ("/src/a", "src/a", True),
+        ("docs/b.md", "/home/me/shop/docs/b.md", True),
+        ("/home/me/shop/docs/c.md", "docs/c.md", True),
+        ("/deploy", "deploy", True),
+        ("src/d/README", "README", False),
+        ("src/e", "src/ee", False),
+        ("src/f", "other/f", False),
+    ):
+        await take(world, ann, held)
+        told = await acquire(world, bob, taken)
+        assert told.lock is not None
+        said = " ".join(told.warnings or ())
+        assert (f"agent:ann via user:tester holds {held} since {since}, another lock" in said) is warns, (held, taken)
+        assert (await acquire(world, ann, held)).warnings is None, "who has it already is not told again"
+    text: str = next(one for one in TOOLS if one.name == "locks_acquire").say(await acquire(world, bob, "x/src/a"))
+    assert "But agent:ann via user:tester holds /src/a" in text
+
+
+async def test_locks_that_keep_nobody_out_and_ones_own_warn_of_nothing(world: World):
+    ann, bob = speaking(await world.agent("ann")), speaking(await world.agent("bob"))
+    await take(world, ann, "/src/a", mode="shared")
+    assert (await acquire(world, bob, "src/a", mode="shared")).warnings is None
+    await take(world, ann, "/src/b")
+    assert (await acquire(world, ann, "src/b")).warnings is None
+    await take(world, ann, "/src/c", ttl_seconds=1)
+    world.clock.advance(2)
+    assert (await acquire(world, bob, "src/c")).warnings is None
+    assert (await acquire(world, bob, "sr?/b")).warnings is None

@@ -60,6 +60,27 @@ async def test_who_sent_or_got_a_message_finds_it_by_its_words_people_and_subjec
     assert (nothing.messages, "looked for as typed" in (nothing.hint or "")) == ([], True)
 
 
+async def test_a_text_is_looked_for_in_what_one_sent_alone(world: World, settled: Any):
+    ann, bob = await world.agent("ann"), await world.agent("bob")
+    for number in range(3):
+        await sent(world, "bob", call=speaking(ann), body=f"gravel {number}")
+        world.clock.advance(1)
+        await sent(world, "ann", call=speaking(bob), body=f"your gravel {number}")
+        world.clock.advance(1)
+    await sent(world, "bob", call=speaking(ann), body="sand")
+    await settled()
+    found, after = list[str](), None
+    while True:
+        page = await read(world, speaking(ann), sent=True, text="GRAVEL", limit=2, after=after)
+        assert all(one.states for one in page.messages), "who has read it is told"
+        found, after = found + bodies(page), page.cursor
+        if after is None:
+            break
+    assert found == ["gravel 2", "gravel 1", "gravel 0"]
+    nothing = await read(world, speaking(bob), sent=True, text="sand")
+    assert (nothing.messages, "looked for as typed" in (nothing.hint or "")) == ([], True)
+
+
 async def test_what_is_found_counts_as_read_by_nobody_and_another_inbox_needs_the_right_to_it(world: World):
     ann, bob = await world.agent("ann"), await world.agent("bob")
     await sent(world, "bob", call=speaking(ann), body="gravel")
@@ -134,7 +155,7 @@ async def test_what_one_sent_in_a_thread_is_listed_and_what_one_finds_of_it_tell
 
 
 async def test_a_text_and_a_list_of_its_own_are_not_asked_for_in_one_call(world: World):
-    for beside in ({"sent": True}, {"unacknowledged": True}, {"unread_only": True}):
+    for beside in ({"unacknowledged": True}, {"unread_only": True}, {"sent": True, "unacknowledged": True}):
         with pytest.raises(ValueError, match="a list of its own"):
             await read(world, world.call, text="gravel", **beside)
     with pytest.raises(ValidationFailed, match="not a cursor"):

@@ -67,6 +67,28 @@ async def test_what_is_to_run_anyway_is_refused_at_creation_once_the_no_is_said(
     assert replay(world.url).differences == ()
 
 
+@pytest.mark.parametrize("policy", ["run_anyway", "cancel", "wait"])
+async def test_a_dependent_that_is_retried_alone_is_said_to_wait_for_a_retry_and_a_yes(world: World, policy: str):
+    tasks = await chain(world, policy)
+    world.clock.advance(1)
+    await refuse(world, tasks[0])
+    world.clock.advance(1)
+    if policy != "wait":
+        await retry(world, tasks[1])
+    told = " ".join((await world.desk.tasks.get(world.call, tasks[1].id)).waits_for or ())
+    assert f"{tasks[0].id} ended as cancelled, so it waits for a retry, and for people's yes to that" in told
+
+
+async def test_a_dependent_that_is_retried_alone_after_a_failure_is_said_to_wait_for_a_retry(world: World):
+    agent, parent = await world.agent(), await world.task()
+    child = await world.task(depends_on=[parent.id], on_parent_failure="cancel")
+    await world.finish(await world.claim_one(agent), error={"message": "broken", "retryable": False})
+    world.clock.advance(1)
+    await retry(world, child)
+    told = " ".join((await world.desk.tasks.get(world.call, child.id)).waits_for or ())
+    assert f"{parent.id} ended as failed, so it waits for a retry (on_parent_failure cancel)" in told
+
+
 async def test_dependents_run_after_a_retry_and_a_new_yes_only(world: World):
     agent = await world.agent()
     tasks = await chain(world, "run_anyway")

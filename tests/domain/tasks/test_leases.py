@@ -244,5 +244,6 @@ async def test_of_anothers_lease_is_told_when_its_holder_was_last_heard_of(world
     for call, told in ((world.call, {12, 0, None}), (speaking(agent), {None})):
         found = (await world.desk.tasks.find(call, FindTasks())).items
         assert {one.lease and one.lease.last_seen_seconds_ago for one in found} == told
+        assert [one.lease and one.lease.agent for one in found] == ["quiet", "other", "other"]
         alone = [await world.desk.tasks.get(call, task.id) for task in tasks]
         assert {one.id: one.lease for one in alone} == {one.id: one.lease for one in found}

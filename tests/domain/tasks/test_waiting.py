@@ -13,6 +13,7 @@ from mcp_server.domain.tasks.commands import ClaimTasks, ControlTasks, CreateTas
 from mcp_server.domain.tasks.lines import task_line
 from mcp_server.domain.tasks.spec import FailureSpec, TaskSpec, UsageSpec
 from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.times import iso
 from tests.domain.tasks.test_editing import at
 from tests.world import World
 
@@ -55,16 +56,17 @@ async def test_a_task_whose_agents_are_all_busy_paused_draining_or_silent_says_s
     three, _ = await world.instance("three")
     await world.agent("three", skills=("build",))
     spec = {"required_capabilities": ["build"]}
-    await world.task(**spec)
+    held = await world.task(**spec)
     await world.claim_one(one)
+    since = iso(world.clock.now)
     task = await world.task(**spec)
     assert await why(world, task) == ""
     await steer(world, two, "pause")
     world.clock.advance(100)
     await world.settle()
     assert await why(world, task) == (
-        "who could do it cannot now: one runs 1 of 1, three has not been heard of for a minute, "
-        "two is in maintenance (paused)"
+        f"who could do it cannot now: one runs 1 of 1 ({held.id} since {since}), three has not been heard of for a "
+        "minute, two is in maintenance (paused)"
     )
     await steer(world, three, "drain")
     assert "three is in maintenance (draining)" in await why(world, task)
@@ -88,8 +90,8 @@ async def test_a_held_concurrency_key_is_said_with_who_holds_it_and_until_when(w
     first, second = await world.tasks({"concurrency_key": "db"}, {"concurrency_key": "db"})
     await world.claim_one(agent, lease_seconds=60)
     assert await why(world, second) == (
-        f"its concurrency_key (1 at a time, its own concurrency_limit) is held by {first.id} "
-        f"(lease of {agent.id} until 2027-01-15T08:01:00.000Z)"
+        f"its concurrency_key (1 at a time, its own concurrency_limit) is held by {first.id} (one since "
+        "2027-01-15T08:00:00.000Z, lease until 2027-01-15T08:01:00.000Z)"
     )
 
 
