@@ -1,7 +1,8 @@
 """What is asked of agents, and what is said of them."""
 
 import re
-from typing import Annotated, Any, Literal, Self, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -114,6 +115,14 @@ def _no_id(name: str) -> str:
 
 class AgentSpec(Frozen):
     """What is said of an agent when it registers."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "id": "it is given one, and goes by its name as well",
+        **dict.fromkeys(
+            ("status", "state"),
+            "an agent's status follows from what it does; agents_control(action='pause', 'resume', ...) changes that",
+        ),
+    }
 
     name: Annotated[Word, AfterValidator(_no_id)] = Field(examples=["scribe"])
     kind: Word = "llm"

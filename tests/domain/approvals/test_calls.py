@@ -490,5 +490,5 @@ async def test_what_a_mail_names_is_shown_as_it_is_and_goes_out_so_or_not_at_all
 
 @pytest.mark.parametrize("alike", [("yes", "yes "), ("a", "a\u200b"), ("no", "No")])
 def test_choices_that_read_alike_are_refused(alike: tuple[str, str]):
-    with pytest.raises(ValidationError, match="each another"):
+    with pytest.raises(ValidationError, match="all different"):
         RequestApproval.model_validate({"title": "t", "choices": alike})
