@@ -408,7 +408,7 @@ WRONG: list[Wrong] = [
     (
         "commit",
         {"calls": [{"tool": "messages_read", "arguments": {"acknowledge": ["message_x"]}}]},
-        ("messages_read cannot be one of several calls", "call it on its own, before or after", "These can: "),
+        ("messages_read cannot be one of several calls", "call it on its own, before or after"),
     ),
     (
         "approvals_request",
