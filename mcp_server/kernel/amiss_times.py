@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from typing import NamedTuple
 
 from mcp_server.kernel.counted_times import number_in, time_meant_by
@@ -23,16 +22,17 @@ _HOUR_24 = re.compile(r"(?P<day>\d{4}-\d\d-\d\d).24:00(?::00)?(?P<rest>\D.*)?")
 _LETTERS = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)(?:T|\s+)(?P<clock>\d\d:\d\d(?::\d\d)?)\s*(?P<zone>[A-Za-z]{2,4})", re.ASCII
 )
-_LOCAL = re.compile(r"\d{4}-\d\d-\d\dT[\d:]{5,8}[+-]\d\d:\d\d", re.ASCII)
 _POINT = re.compile(r"(?P<hour>\d{4}-\d\d-\d\d.\d\d)[.,](?P<rest>\d\d\D.*|\d\d)")
 
 
 class Amiss(NamedTuple):
-    """Why a value is no time, as what follows it in a sentence; times that would do, and such a distance from now."""
+    """Why a value is no time, as what follows it in a sentence; times that would do, and such a distance from now; and
+    whether these stand as their writer has them, with the day and the hour that clocks there show."""
 
     why: str
     near: tuple[str, ...]
     distance: str | None = None
+    is_whole: bool = False
 
     def takes(self, name: str) -> str:
         """What is accepted instead at an argument of this name, in words."""
@@ -46,18 +46,13 @@ def amiss(name: str, given: object) -> Amiss:
     if number is not None:
         return _number_amiss(name, number)
     found = _text_amiss(given) if isinstance(given, str) else Amiss("", ("",))
-    return Amiss(found.why, tuple(map(partial(_as_a_time, name), found.near)))
+    return Amiss(found.why, found.near if found.is_whole else tuple(moment_like(name, text) for text in found.near))
 
 
 def _number_amiss(name: str, number: float) -> Amiss:
     distance = _distance(name, number)
     near = _in_figures(number) or moment_like(name, distance or number)
     return Amiss(_counts_to(number), (near,), distance)
-
-
-def _as_a_time(name: str, text: str) -> str:
-    """A text as a time; one that says how far its clocks are ahead stays as its writer has it."""
-    return text if _LOCAL.fullmatch(text) else moment_like(name, text)
 
 
 def _text_amiss(text: str) -> Amiss:
@@ -136,7 +131,7 @@ def _in_letters(text: str) -> Amiss | None:
     if found is None or not meant:
         return None
     near = tuple(f"{found['day']}T{found['clock']}{offset}" for offset, _ in meant)
-    return Amiss(f": {found['zone']} alone is no zone here", near)
+    return Amiss(f": {found['zone']} alone is no zone here", near, is_whole=True)
 
 
 _WHYS: tuple[Callable[[str], Amiss | None], ...] = (
