@@ -38,6 +38,7 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
+from tools.hints import hint
 from tools.nothing import no_such_tasks
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, counted, listed, several
 from tools.waited import say_waited
@@ -108,7 +109,12 @@ def _say_created(result: CreatedTasks) -> str:
 
 async def claim(desk: Desk, call: Call, args: ClaimTasks) -> ClaimsView:
     """Work for an agent, as it needs it."""
-    return claims_view(await desk.tasks.claim(call, args), call.label)
+    claimed = claims_view(await desk.tasks.claim(call, args), call.label)
+    if claimed.claims or not args.kinds or not call.actor.may(Permission.TASKS_READ):
+        return claimed
+    known = await desk.tasks.kinds(call)
+    unknown = filter(None, (hint("task", {"kind": (kind, known)}) for kind in args.kinds))
+    return claimed.evolved({"no_more_because": " ".join(unknown).rstrip(".") or None})
 
 
 def _say_claimed(result: ClaimsView) -> str:
@@ -116,7 +122,8 @@ def _say_claimed(result: ClaimsView) -> str:
         why = f" No more: {result.no_more_because}." if result.no_more_because else ""
         return f"Claimed {len(result.claims)}; finish or report in time.{why}"
     reasons = in_words(result.nothing_because or {}, result.such_as or {})
-    return f"Nothing to claim: {reasons or 'there are no unfinished tasks'}."
+    told = list(filter(None, (reasons, result.no_more_because)))
+    return f"Nothing to claim: {'. '.join(told) or 'there are no unfinished tasks'}."
 
 
 _STOP = (

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from mcp_server.kernel.counted_times import number_in, time_meant_by
 from mcp_server.kernel.moments import clock_doubt, distance_of, moment_like, shown_time
+from mcp_server.kernel.zone_words import ZONE_WORDS
 
 _DISTANCE_SECONDS_MAX = 10 * 365 * 86_400
 """A number up to so many is perhaps how long until then."""
@@ -18,15 +19,20 @@ _DAY = re.compile(r"(?P<month>\d{4}-(?:0[1-9]|1[0-2]))-(?P<day>\d\d)(?P<rest>\D.
 _SECOND_60 = re.compile(r"(?P<minute>(?:\d{4}-\d\d-\d\d.)?\d\d:\d\d):60(?P<rest>\D.*)?")
 _HOUR_24 = re.compile(r"(?P<day>\d{4}-\d\d-\d\d).24:00(?::00)?(?P<rest>\D.*)?")
 
+_LETTERS = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)(?:T|\s+)(?P<clock>\d\d:\d\d(?::\d\d)?)\s*(?P<zone>[A-Za-z]{2,4})", re.ASCII
+)
 _POINT = re.compile(r"(?P<hour>\d{4}-\d\d-\d\d.\d\d)[.,](?P<rest>\d\d\D.*|\d\d)")
 
 
 class Amiss(NamedTuple):
-    """Why a value is no time, as what follows it in a sentence; times that would do, and such a distance from now."""
+    """Why a value is no time, as what follows it in a sentence; times that would do, and such a distance from now; and
+    whether these stand as their writer has them, with the day and the hour that clocks there show."""
 
     why: str
     near: tuple[str, ...]
     distance: str | None = None
+    is_whole: bool = False
 
     def takes(self, name: str) -> str:
         """What is accepted instead at an argument of this name, in words."""
@@ -40,7 +46,7 @@ def amiss(name: str, given: object) -> Amiss:
     if number is not None:
         return _number_amiss(name, number)
     found = _text_amiss(given) if isinstance(given, str) else Amiss("", ("",))
-    return Amiss(found.why, tuple(moment_like(name, text) for text in found.near))
+    return Amiss(found.why, found.near if found.is_whole else tuple(moment_like(name, text) for text in found.near))
 
 
 def _number_amiss(name: str, number: float) -> Amiss:
@@ -118,10 +124,21 @@ def _clocks(text: str) -> Amiss | None:
     return found and Amiss(*found)
 
 
+def _in_letters(text: str) -> Amiss | None:
+    """A time whose zone is said in letters that are nobody's for sure: by the clocks that may be meant."""
+    found = _LETTERS.fullmatch(text)
+    meant = () if found is None else ZONE_WORDS.get(found["zone"].upper(), ())
+    if found is None or not meant:
+        return None
+    near = tuple(f"{found['day']}T{found['clock']}{offset}" for offset, _ in meant)
+    return Amiss(f": {found['zone']} alone is no zone here", near, is_whole=True)
+
+
 _WHYS: tuple[Callable[[str], Amiss | None], ...] = (
     _no_such_day,
     _no_such_second,
     _no_such_hour,
     _point_for_colon,
     _clocks,
+    _in_letters,
 )

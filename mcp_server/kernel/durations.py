@@ -5,8 +5,8 @@ import re
 from typing import TypeGuard
 
 DURATION_CHARACTERS_MAX = 40
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_UNIT = r"(s|m|h|d|w)(?:ec|ecs|econd|econds|in|ins|inute|inutes|r|rs|our|ours|ay|ays|eek|eeks)?"
+_SECONDS = {"ms": 0.001, "millis": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_UNIT = r"(ms|millis|s|m|h|d|w)(?:ec|ecs|econd|econds|in|ins|inute|inutes|r|rs|our|ours|ay|ays|eek|eeks)?"
 _PART = rf"(\d+(?:\.\d+)?)\s*{_UNIT}\s*"
 _WHOLE = re.compile(rf"(?:{_PART})+", re.IGNORECASE)
 _PARTS = re.compile(_PART, re.IGNORECASE)
@@ -23,6 +23,7 @@ _WORD = re.compile(rf"\b({'|'.join(_NUMBERS)})\s+", re.IGNORECASE)
 _AND = re.compile(r"(?<=[a-z])(?:\s+and\s+|,\s*)(?=\d)", re.IGNORECASE)
 _COMMA = re.compile(r"(?<=\d),(?=\d{1,2}\s*[a-z])", re.IGNORECASE)  # before three figures it may divide thousands
 _CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)", re.ASCII)
+_CLOCK_TO_THE_SECOND = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)", re.ASCII)
 _CALENDAR = re.compile(r"(\d{1,3})\s*(month|year)s?", re.IGNORECASE | re.ASCII)
 _DAYS = {"month": 30, "year": 365}
 _MINUTES_LEFT = re.compile(r"(\d\s*h)\s*(\d{1,2})", re.IGNORECASE)
@@ -53,6 +54,9 @@ def durations_like(text: str) -> tuple[str, ...]:
     if clock is not None:
         sixtieths = int(clock[1]) * 60 + int(clock[2])
         return (f"{sixtieths} minutes", f"{sixtieths} seconds")
+    whole = _CLOCK_TO_THE_SECOND.fullmatch(plain)
+    if whole is not None:
+        return (f"{(int(whole[1]) * 60 + int(whole[2])) * 60 + int(whole[3])} seconds",)
     found = _CALENDAR.fullmatch(plain)
     return () if found is None else (f"{int(found[1]) * _DAYS[found[2].lower()]} days",)
 

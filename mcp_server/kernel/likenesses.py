@@ -2,6 +2,7 @@
 
 HINTS = {
     "active": ("running",),
+    "asap": ("critical", "urgent"),
     "blocked": ("pending",),
     "change": ("edit",),
     "close": ("cancel", "discard"),
@@ -60,6 +61,9 @@ HINTS = {
 
 ALIKE = {
     "ack": ("ack_within_seconds",),
+    "args": ("input",),
+    "config": ("input",),
+    "kwargs": ("input",),
     "ack_by": ("ack_within_seconds",),
     "ack_deadline": ("ack_within_seconds",),
     "ack_until": ("ack_within_seconds",),
@@ -72,13 +76,13 @@ ALIKE = {
     "caused_by": ("led_to",),
     "content": ("description", "title"),
     "cost": ("usage",),
-    "deadline": ("run_at", "timeout_seconds", "send_at", "ack_within_seconds", "expires_in_seconds"),
-    "delay": ("run_at", "send_at"),
+    "deadline": ("ack_within_seconds", "expires_in_seconds"),
+    **dict.fromkeys(("delay", "delay_seconds", "countdown"), ("run_at", "send_at")),
     "description": ("action", "details"),
     "details": ("description",),
-    "due": ("run_at", "send_at", "ack_within_seconds", "expires_in_seconds"),
-    "due_at": ("run_at", "timeout_seconds", "ack_within_seconds", "expires_in_seconds"),
-    "due_date": ("run_at", "timeout_seconds", "ack_within_seconds", "expires_in_seconds"),
+    "due": ("ack_within_seconds", "expires_in_seconds"),
+    "due_at": ("ack_within_seconds", "expires_in_seconds"),
+    "due_date": ("ack_within_seconds", "expires_in_seconds"),
     "exclusive": ("mode",),
     "expires": ("ttl_seconds", "expires_in_seconds"),
     "expiry": ("expires_in_seconds", "ttl_seconds"),
@@ -90,20 +94,17 @@ ALIKE = {
     "inbox": ("agent_id",),
     "instructions": ("description",),
     "max_attempts": ("retry",),
-    "max_retries": ("retry",),
     "last": ("limit",),
     "message": ("action",),
     "message_id": ("thread_id", "acknowledge", "email_id"),
     "mine": ("agent_id",),
     "name": ("agent_id",),
-    "offset": ("cursor", "after"),
     "order": ("newest_first",),
     "output": ("result",),
-    "page": ("cursor", "after"),
     "seq": ("led_to",),
     "sort": ("newest_first",),
     "must_ack": ("ack_within_seconds",),
-    "metadata": ("tags", "details"),
+    "metadata": ("input", "details", "tags"),
     "owner": ("agent_id",),
     "path": ("name",),
     "pattern": ("prefix", "text"),
@@ -111,7 +112,7 @@ ALIKE = {
     "require_ack": ("ack_within_seconds",),
     "requires_ack": ("ack_within_seconds",),
     "resource": ("name",),
-    "retries": ("retry",),
+    "role": ("kind", "description"),
     "sender": ("as_agent",),
     "shared": ("mode",),
     "text": ("action",),
@@ -130,17 +131,29 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("order", "order_by", "sort", "sort_by"), "a list comes in one order; narrow it, or go on by cursor"
     ),
+    **dict.fromkeys(
+        ("offset", "page", "skip", "start_index"), "a list goes on by the next_cursor of the answer before"
+    ),
     **dict.fromkeys(("dry_run", "preview", "simulate"), "commit(calls, dry_run=true) tries a write and lands nothing"),
     "approval_id": "what waits for a person's yes goes into calls of approvals_request, which runs it then",
 }
 """What no place takes, and what does it, where the place itself has nothing to say of it."""
+
+WORDS = frozenset(
+    (
+        *("status", "state", "name", "id", "role", "args", "kwargs", "retries", "max_retries", "every", "interval"),
+        *("tail", "offset", "page", "skip", "approvers", "approver", "eta", "countdown", "deadline", "due"),
+    )
+)
+"""Names with a meaning of their own beside those of the tables here: who writes one did not mistype another."""
 
 SAFETIES = frozenset(
     (
         *("dry_run", "dryrun", "preview", "preview_only", "simulate", "plan_only", "check_only", "validate_only"),
         *("expected_version", "base_version", "if_match", "if_version", "if_absent", "if_not_exists", "only_if"),
         *("plan_hash", "lease_token", "idempotency_key", "approval_id", "require_approval", "requires_approval"),
-        *("needs_approval", "confirm", "what_if"),
+        *("needs_approval", "confirm", "what_if", "approvers", "approver", "reviewers"),
+        *("to_agent", "deadline", "due", "due_at", "due_date", "due_by"),
     )
 )
-"""Without which a call does more than was asked for: no call is shown that leaves one of them out."""
+"""Without which a call does more than was asked for, or later: no call is shown that leaves one of them out."""

@@ -2,7 +2,7 @@
 a call is refused; no client pays for it in the tool list."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -45,13 +45,15 @@ class Meant:
         words: what is accepted, such as "an agent's name or id".
         example: a value that would do.
         parts: what each of several looks like that stand in one text, divided by commas.
-        also: of a choice, other words for its values that mean exactly the same.
+        also: of a choice, other words for its values that mean exactly the same; a yes or no is `true` or `false`.
+        instead: of a choice, what does what a word says that is none of its values.
     """
 
     words: str = ""
     example: Any = None
     parts: str | None = None
     also: Mapping[str, str] = field(default_factory=dict[str, str])
+    instead: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def bare_id(given: Any) -> Any:
@@ -73,7 +75,7 @@ def task_id(given: Any) -> Any:
     return text if found is None or found[1] != "approval" else f"task_{text.removeprefix('approval_')}"
 
 
-def _of_kind(*kinds: str) -> AfterValidator:
+def _checked_as(*kinds: str) -> Callable[[str], str]:
     """An id of one of these kinds. Where only one can stand, it goes without saying: `9k2m4p7q8r3t` is `call_9k2m...`.
     What has names as well (agents, deployments) may be called so, and is not looked at for that."""
 
@@ -92,9 +94,23 @@ def _of_kind(*kinds: str) -> AfterValidator:
             f"{_TELLS[found[1]].format(text)} {tells}"
         )
 
-    return AfterValidator(check)
+    return check
 
 
+def _of_kind(*kinds: str) -> AfterValidator:
+    return AfterValidator(_checked_as(*kinds))
+
+
+def of_a_task(given: Any) -> Any:
+    """What may be a task's id; that of another thing is refused, with what tells of it.
+
+    Raises:
+        ValidationFailed: it is one.
+    """
+    return _AS_A_TASK(given) if isinstance(given, str) and _LIKE_AN_ID.fullmatch(given) else given
+
+
+_AS_A_TASK = _checked_as("task")
 _TIDIED = BeforeValidator(bare_id)
 _ID_LENGTH = StringConstraints(min_length=1, max_length=ID_CHARACTERS_MAX)
 

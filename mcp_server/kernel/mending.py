@@ -20,12 +20,13 @@ ROUNDS_MAX = 4
 class Mended(NamedTuple):
     """Arguments that are understood, and whether that is all known: nothing had to be made up or left out; what was
     wrong beside, which could not be seen before the rest was put right; and names that were left out, for which nothing
-    stands now."""
+    stands now; and whether what was said went with them, so that the call would be none, or another."""
 
     arguments: dict[str, Any]
     is_sure: bool
     then: tuple[Problem, ...] = ()
     without: tuple[str, ...] = ()
+    is_hollow: bool = False
 
     def beyond(self, problems: Sequence[Problem]) -> "Mended":
         """The same, with what was seen to be wrong once the rest was right."""
@@ -57,6 +58,8 @@ def mended(
             return None
         for problem in problems:
             now = _put_right(shape, now, problem)
+        if now.is_hollow:
+            return None
         now = now._replace(arguments=taken(shape, now.arguments))
         error = _refused(model, {name: value for name, value in now.arguments.items() if name not in beside})
         if error is None:
@@ -73,8 +76,10 @@ def _can_be_put_right(shape: Shape, given: Mapping[str, Any], problem: Problem) 
         return True
     if not problem.loc or problem.is_whole or _would_lose_a_safety(given, problem):
         return False
-    is_text = place_of(shape, problem.loc).kind == "text" and isinstance(value_at(given, problem.loc), str)
-    return bool(problem.near) or problem.kind != "wrong" or not is_text
+    if problem.kind != "wrong":
+        return True
+    is_said = place_of(shape, problem.loc).kind != "time" and value_at(given, problem.loc) is not None
+    return bool(problem.near) or problem.is_too_much or problem.is_empty or not is_said
 
 
 def _would_lose_a_safety(given: Mapping[str, Any], problem: Problem) -> bool:
@@ -100,6 +105,8 @@ def _put_right(shape: Shape, now: Mended, problem: Problem) -> Mended:
         together = _together(place, problem.change)
         return now._replace(arguments=put_at(now.arguments, problem.loc, together), is_sure=False)
     *around, last = problem.loc
+    if problem.is_empty:
+        return _left_out(now, around, str(last))
     if problem.kind == "wrong":
         arguments = put_at(now.arguments, problem.loc, lambda _: _better(place, problem))
         return now._replace(arguments=arguments, is_sure=now.is_sure and _is_meant(place, problem))
@@ -109,14 +116,28 @@ def _put_right(shape: Shape, now: Mended, problem: Problem) -> Mended:
     return _renamed(place_of(shape, around), now, problem)
 
 
+def _left_out(now: Mended, around: Sequence[str | int], name: str) -> Mended:
+    """The arguments without one that says nothing."""
+    arguments = put_at(now.arguments, around, lambda held: {one: held[one] for one in held if one != name})
+    left = now._replace(arguments=arguments, is_sure=False, without=(*now.without, name))
+    return left._replace(is_hollow=now.is_hollow or _is_emptied(arguments, around))
+
+
+def _is_emptied(arguments: dict[str, Any], around: Sequence[str | int]) -> bool:
+    """Whether an object inside of the arguments says nothing any more."""
+    return bool(around) and value_at(arguments, around) == {}
+
+
 def _renamed(place: Shape, now: Mended, problem: Problem) -> Mended:
     """A name that there is not becomes the one that is meant; where none is, it is left out."""
     *around, last = problem.loc
     name, value = str(last), value_at(now.arguments, problem.loc)
-    is_sure = (
-        now.is_sure and len(problem.near) == 1 and not any(_is_another(place.members[n], value) for n in problem.near)
-    )
-    without = now.without if problem.near or problem.inside else (*now.without, name)
+    held: Any = value_at(now.arguments, around)
+    free = [one for one in problem.near if not isinstance(held, dict) or one not in held]
+    if not free and problem.inside is None:
+        return _left_out(now, around, name) if isinstance(held, dict) else now._replace(is_hollow=True)
+    another = any(_is_another(place.members[one], value) for one in free)
+    is_lost = another and not isinstance(value, bool) and all(place.members[one].kind != "time" for one in free)
     moved = _moved(place, problem)
 
     def put(held: Any) -> Any:
@@ -124,7 +145,8 @@ def _renamed(place: Shape, now: Mended, problem: Problem) -> Mended:
         return moved(name, cast("dict[str, Any]", held)) if isinstance(held, dict) else held
 
     arguments = put_at(now.arguments, around, put)
-    return now._replace(arguments=arguments, is_sure=is_sure, without=without)
+    is_sure = now.is_sure and len(problem.near) <= 1 and not another
+    return now._replace(arguments=arguments, is_sure=is_sure, is_hollow=now.is_hollow or is_lost)
 
 
 def _is_another(place: Shape, value: Any) -> bool:
@@ -165,14 +187,14 @@ def put_at(value: Any, loc: Sequence[str | int], change: Callable[[Any], Any]) -
 
 def _is_meant(place: Shape, problem: Problem) -> bool:
     """Whether what is put there is what was meant, and not just something that is accepted."""
-    return problem.is_too_much or (place.kind == "choice" and len(problem.near) == 1)
+    return place.kind == "choice" and len(problem.near) == 1
 
 
 def _better(place: Shape, problem: Problem) -> Any:
     """What is accepted there: what was perhaps meant, the most where it was too much, else an example."""
-    if problem.is_too_much and place.bounds[1] is not None:
-        return int(place.bounds[1])
-    return problem.near[0] if problem.near else example_of(place)
+    if problem.near:
+        return problem.near[0]
+    return int(place.bounds[1]) if problem.is_too_much and place.bounds[1] is not None else example_of(place)
 
 
 def _moved(place: Shape, problem: Problem) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
@@ -192,7 +214,11 @@ def _moved(place: Shape, problem: Problem) -> Callable[[str, dict[str, Any]], di
 
 
 def _fitted(place: Shape, value: Any) -> Any:
-    return example_of(place) if _is_another(place, value) else value
+    """The value, or what it says there: a number of what is to come is how many seconds it is until then."""
+    if not _is_another(place, value):
+        return value
+    is_distance = place.kind == "time" and not isinstance(value, bool)
+    return f"in {value:g} seconds" if is_distance else example_of(place)
 
 
 def _could_hold(place: Shape, value: Any) -> bool:
@@ -203,7 +229,7 @@ def _moved_inside(held: dict[str, Any], inside: str | None, name: str, value: An
     """The object with the name in the one object to which it belongs, where there is one."""
     inner: Any = held.get(inside or "")
     listed = cast("list[Any]", inner) if isinstance(inner, list) else [inner]
-    if len(listed) != 1 or not isinstance(listed[0], dict):
+    if not all(isinstance(one, dict) for one in listed):
         return held
-    whole = {name: value} | cast("dict[str, Any]", listed[0])
-    return held | {str(inside): [whole] if isinstance(inner, list) else whole}
+    whole = [{name: value} | cast("dict[str, Any]", one) for one in listed]
+    return held | {str(inside): whole if isinstance(inner, list) else whole[0]}

@@ -2,7 +2,6 @@
 whoever sent JSON; what checks them has no part in it."""
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
@@ -10,10 +9,10 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from mcp_server.kernel.amiss_times import amiss
-from mcp_server.kernel.durations import durations_like, seconds_of
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.likenesses import ALIKE, ELSEWHERE, HINTS, SAFETIES
-from mcp_server.kernel.moments import present_time, seconds_until
+from mcp_server.kernel.likely import is_change, likely
+from mcp_server.kernel.likenesses import ALIKE, ELSEWHERE, SAFETIES, WORDS
+from mcp_server.kernel.moments import present_time
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.shapes import SECONDS, Shape
@@ -23,6 +22,7 @@ from mcp_server.kernel.together import CHANGE
 from mcp_server.kernel.wording import UNSAID, accepted, example_of
 
 WHOLE = "arguments"
+NO_SUCH = "there is no such argument"
 EXAMPLE_CHARACTERS_MAX = 160
 EXAMINED_MAX = 100
 """So many faults are looked at for what was meant: each takes as long as a small call, and all others wait."""
@@ -30,8 +30,6 @@ FAULTS_MAX = 20_000
 """Of more, each is only counted: to be told where they are takes pydantic a second for 100,000."""
 MEMBERS_TOLD_MAX = 5000
 """Of an object that has so many more members than there are names, their number is told alone."""
-_SLUG_FROM_MAX = 100
-_BETWEEN = re.compile(r"[^A-Za-z0-9._/]+")
 ECHOED_CHARACTERS_MAX = 60
 _OURS = "value_error"
 _UNKNOWN = "extra_forbidden"
@@ -51,6 +49,7 @@ class Problem:
         near: names, or values, that could have been meant.
         inside: the argument into which a name belongs that stands beside it.
         is_too_much: whether a number is over the most that is accepted.
+        is_empty: whether it is an empty text where something may be left out.
         is_whole: whether it is how the members of an object go together, each of which is accepted.
         change: of such, what to leave out (None) or to add.
     """
@@ -61,6 +60,7 @@ class Problem:
     near: tuple[Any, ...] = ()
     inside: str | None = None
     is_too_much: bool = False
+    is_empty: bool = False
     is_whole: bool = False
     change: Mapping[str, Any] | None = None
 
@@ -195,16 +195,16 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
 
 def _unknown(loc: tuple[str | int, ...], name: str, place: Shape, held: Any) -> Problem:
     """A name that there is not; what is said there already was not meant by it."""
-    names = [one for one in _like(name, place) if one not in held]
+    inner = _holder(place, folded(name))
+    names = [] if inner else [one for one in _like(name, place) if one not in held]
     instead = _READS if loc == (_SPEAKER,) else _instead(folded(name), place)
     if instead is not None:
-        return Problem(loc, f"there is no such argument; {instead}", "unknown")
+        return Problem(loc, f"{NO_SUCH}; {instead}", "unknown")
     if not names:
-        inner = _holder(place, folded(name))
         belongs = f" here; it belongs into {inner}" if inner else ""
-        return Problem(loc, f"there is no such argument{belongs}", "unknown", inside=inner)
+        return Problem(loc, f"{NO_SUCH}{belongs}", "unknown", inside=inner)
     takes = f" It takes {_takes(place.members[names[0]], names[0])}" if len(names) == 1 else ""
-    said = f"there is no such argument. Did you mean {' or '.join(names)}?{takes}"
+    said = f"{NO_SUCH}. Did you mean {' or '.join(names)}?{takes}"
     return Problem(loc, said, "unknown", tuple(names))
 
 
@@ -228,7 +228,8 @@ def _like(name: str, place: Shape) -> list[str]:
     if plain in SAFETIES:
         return same
     longer = [one for one in place.members if plain in one.split("_") or one in plain.split("_")]
-    return list(dict.fromkeys([*same, *near(plain, place.members), *longer]))[:3]
+    alike = [] if plain in WORDS or plain in ALIKE or plain in SAME else near(plain, place.members)
+    return list(dict.fromkeys([*same, *alike, *longer]))[:3]
 
 
 def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, around: Shape) -> Problem:
@@ -240,49 +241,25 @@ def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, arou
     if percent is not None:
         said = f"{_got(value)} is not accepted, which could be a fraction; {name} is in per cent: {percent:g}"
         return Problem(loc, said, near=(percent,))
-    close = _close(place, value) or _lasting(place, value, name)
+    close = likely(place, value, name)
     several = f" {around.instead.get(f'{name}s', '')}".rstrip() if isinstance(value, list) else ""
     meant = f" Did you mean {' or '.join(map(str, close))}?" if close else ""
-    said = f"{_got(value)} is not accepted; it takes {_takes(place, name)}.{meant}{several}"
-    return Problem(loc, said, near=close)
+    said = f"{_got(value)} is not accepted; it takes {_takes(place, name)}.{meant}{_not_so(place, value)}{several}"
+    is_empty = isinstance(value, str) and not value.strip() and name in around.members.keys() - around.required
+    return Problem(loc, said, near=close, is_empty=is_empty)
 
 
-def _lasting(place: Shape, value: Any, name: str) -> tuple[int | str, ...]:
-    """How long a text may mean, or how long it is until a time, that stands where a duration does."""
-    if not (name.endswith(SECONDS) and isinstance(value, str)):
-        return ()
-    return _until(value, place.bounds[1] or math.inf)
+_HOW_MANY = " A sign would say by how much it is to change; write the number that it is to be."
 
 
-def _until(value: str, most: float) -> tuple[int | str, ...]:
-    seconds = seconds_until(value)
-    if seconds is None:
-        return tuple(one for one in durations_like(value) if seconds_of(one) <= most)
-    return (seconds,) if seconds <= most else ()
-
-
-def _close(place: Shape, value: Any) -> tuple[str, ...]:
-    """The choices that a word could stand for; or the text itself as a name is written there."""
-    if place.pattern is not None:
-        return _slug(place.pattern, value) if isinstance(value, str) else ()
-    return _chosen([str(one) for one in place.options if not isinstance(one, Shape)], value)
-
-
-def _chosen(options: list[str], value: Any) -> tuple[str, ...]:
-    if not isinstance(value, (str, int)) or isinstance(value, bool) or not options:
-        return ()
-    word = folded(value) if isinstance(value, str) else f"p{value}"
-    hints = [hint for hint in HINTS.get(word, ()) if hint in options]
-    return tuple(hints or near(word, options))
-
-
-def _slug(pattern: str, text: str) -> tuple[str, ...]:
-    """The text with what stands between its words as the pattern has that, where one does: `Code review` is
-    `code-review`. What is no ASCII would lose letters."""
-    is_name = text.isascii() and len(text) <= _SLUG_FROM_MAX and not re.search("[;=]", text)
-    words = _BETWEEN.sub(" ", text).split() if is_name else []
-    slugs = ("-".join(words).lower(), "_".join(words))
-    return next(((slug,) for slug in slugs if re.search(pattern, slug)), ())
+def _not_so(place: Shape, value: Any) -> str:
+    """What does what a value says that is said otherwise."""
+    if place.kind in ("integer", "number"):
+        return _HOW_MANY if is_change(value) else ""
+    instead = place.meant.instead.get(folded(value)) if isinstance(value, str) else None
+    if isinstance(value, str) and not value.strip():
+        return " Leave it out where none is meant."
+    return "" if instead is None else f" {sentence(instead)}"
 
 
 def _takes(place: Shape, name: str) -> str:
@@ -302,7 +279,9 @@ def _takes(place: Shape, name: str) -> str:
 def _got(value: Any) -> str:
     """What was given, as JSON has it."""
     if isinstance(value, str):
-        return quoted(value, 60) if value else "an empty text"
+        return (
+            quoted(f"+{value[2:]}" if is_change(value) and value[0] == "+" else value, 60) if value else "an empty text"
+        )
     if isinstance(value, list):
         return f"a list of {len(cast('list[Any]', value))}"
     if isinstance(value, dict):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.mending import Mended, mended
-from mcp_server.kernel.problems import Problem, path_of, place_of, problems_of, sentence
+from mcp_server.kernel.problems import NO_SUCH, Problem, path_of, place_of, problems_of, sentence
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.shapes import Shape, shape_of
 from mcp_server.kernel.wording import call_of, shortened
@@ -106,11 +106,12 @@ def _whole(model: type[BaseModel], beside: Beside) -> tuple[Shape, frozenset[str
 
 
 def _accepts(tool: str, shape: Shape, problems: Sequence[Problem]) -> str:
-    strange = next((one for one in problems if one.kind == "unknown" and not one.near), None)
+    strange = next((one for one in problems if one.message == NO_SUCH), None)
     if strange is None:
         return ""
     loc = strange.loc[:-1]
-    return f"{path_of(loc) or tool} accepts: {', '.join(place_of(shape, loc).members)}. "
+    place = place_of(shape, loc)
+    return f"{path_of(loc) or tool} accepts: {', '.join(one for one in place.members if one not in place.fixed)}. "
 
 
 def _told(tool: str, right: Mended | None, beside: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

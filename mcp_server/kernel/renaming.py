@@ -10,6 +10,8 @@ from mcp_server.kernel.synonyms import SAME
 
 STRANGE_MAX = 100
 """So many names of nothing are looked at for what they mean: each is compared with all others."""
+_NO_PLURALS = ("retries", "args")
+"""Words that look like others of another number, and count, or are, something else."""
 _FILES = ("path", "file", "resource")
 """Names for what is named by a path where such is meant, as locks are."""
 
@@ -44,6 +46,9 @@ def _meant(name: str, names: Mapping[str, Shape], value: Any, noun: str) -> str:
 
 def _names_for(plain: str, names: Mapping[str, Shape], noun: str) -> Iterator[str]:
     """What a word may stand for: itself in another number, an id of it, what means the same."""
+    if plain in _NO_PLURALS:
+        yield from (plain, *SAME.get(plain, ()))
+        return
     one = singular(plain)
     yield from (plain, one, f"{plain}s", f"{plain[:-1]}ies")
     for word in (plain, one):

@@ -51,6 +51,7 @@ class Shape:
         above: whether the least itself is too little.
         pattern: what text must look like.
         instead: what does what somebody may expect of an argument that there is not; of several values, by the plural.
+        fixed: members that are there to be refused with what to do instead.
         shown: whether an example of the object around it has it, although it need not.
     """
 
@@ -68,6 +69,7 @@ class Shape:
     pattern: str | None = None
     instead: Mapping[str, str] = field(default_factory=dict[str, str])
     shown: bool = False
+    fixed: frozenset[str] = frozenset()
 
     @property
     def holds_objects(self) -> bool:
@@ -106,7 +108,8 @@ def shape_of(model: type[BaseModel]) -> Shape:
     bare: tuple[str, ...] = getattr(model, "BARE", ())
     instead: Mapping[str, str] = getattr(model, "INSTEAD", {})
     bare = bare or _only_text(members, required)
-    return Shape("object", members=members, required=required, bare=bare, instead=instead)
+    fixed: frozenset[str] = frozenset(getattr(model, "FIXED", ()))
+    return Shape("object", members=members, required=required, bare=bare, instead=instead, fixed=fixed)
 
 
 def _only_text(members: Mapping[str, Shape], required: frozenset[str]) -> tuple[str, ...]:

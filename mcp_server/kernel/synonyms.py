@@ -33,6 +33,7 @@ SAME = {
     "capabilities": ("required_capabilities",),
     "changes": ("merge_patch",),
     "command": ("action",),
+    "completion_tokens": ("output_tokens",),
     "comment": (
         "note",
         "reason",
@@ -83,6 +84,15 @@ SAME = {
     "expires_in_seconds": ("ttl_seconds",),
     "file_name": ("name",),
     "filename": ("name",),
+    "eta": ("run_at", "send_at"),
+    "execute_at": ("run_at", "send_at"),
+    "not_before": ("run_at", "send_at"),
+    "scheduled_at": ("run_at", "send_at"),
+    "scheduled_for": ("run_at", "send_at"),
+    "start_after": ("run_at", "send_at"),
+    "start_at": ("run_at", "send_at"),
+    "usd_per_month": ("cost_usd_per_month",),
+    "memory": ("memory_mb",),
     "from": (
         "from_version",
         "since",
@@ -170,6 +180,7 @@ SAME = {
     ),
     "preview": ("dry_run",),
     "priority": ("importance",),
+    "prompt_tokens": ("input_tokens",),
     "q": ("text",),
     "query": ("text",),
     "question": (

@@ -32,11 +32,25 @@ def taken(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
 def _members(shape: Shape, given: Mapping[str, Any]) -> dict[str, Any]:
     if are_too_strange(given, shape.members):
         return dict(given)
-    known = nested(shape, spread(shape, renamed(shape.members, in_seconds(shape, given))))
+    named = renamed(shape.members, in_seconds(shape, given))
+    known = nested(shape, spread(shape, _several(shape.members, named)))
     fitted = {
         name: value if name not in shape.members else _member(shape, name, value) for name, value in known.items()
     }
     return {name: value for name, value in fitted.items() if value is not _LEFT_OUT}
+
+
+def _several(names: Mapping[str, Shape], given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The members with several values under the name for several, where there is one beside that for one."""
+
+    def meant(name: str, value: Any) -> str:
+        several = f"{name}s"
+        is_one = name in names and names[name].kind == "text" and isinstance(value, list)
+        return (
+            several if is_one and len(cast("list[Any]", value)) > 1 and several in names.keys() - given.keys() else name
+        )
+
+    return {meant(name, value): value for name, value in given.items()}
 
 
 def _member(shape: Shape, name: str, value: Any) -> Any:
@@ -158,6 +172,8 @@ def _percent_of(shape: Shape, text: str) -> float | None:
 
 def _choice(shape: Shape, value: Any) -> Any:
     value = _only(value)
+    if isinstance(value, bool):
+        return shape.meant.also.get(str(value).lower(), value)
     if not isinstance(value, str):
         return value
     plain = folded(value.strip(_AROUND))
@@ -166,10 +182,18 @@ def _choice(shape: Shape, value: Any) -> Any:
 
 
 def _text(shape: Shape, value: Any) -> Any:
-    value = _only(value)
+    value = _id_in(shape, _only(value))
     if not isinstance(value, int) or isinstance(value, bool):
         return value
     return f"#{value}" if str(shape.meant.example).startswith("#") else str(value)
+
+
+def _id_in(shape: Shape, value: Any) -> Any:
+    """The id that an object holds and nothing else, where one is meant: `{"task_id": "task_..."}`."""
+    held: dict[str, Any] = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    is_id = len(held) == 1 and folded(next(iter(held))).endswith("id") and " id" in shape.meant.words
+    inner: Any = next(iter(held.values())) if is_id else None
+    return inner if isinstance(inner, str) else cast("Any", value)
 
 
 def _time(name: str, value: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
+from mcp_server.kernel.likely import is_change
 from mcp_server.kernel.looking import looking_sparingly
 from mcp_server.kernel.problems import Problem, crowds
 from mcp_server.kernel.refusing import Beside, crowded, refused
@@ -36,7 +37,7 @@ def understood(
     shape = shape_of(model)
     if any(map(_holds_many, (given, *given.values()))):
         _require_few(tool, shape, given)
-    given = _no_yes_for_a_number(shape, given)
+    given = _nothing_amiss(shape, given)
     with looking_sparingly():
         try:
             return model.model_validate(given)
@@ -53,7 +54,7 @@ def _meant(tool: str, shape: Shape, given: Mapping[str, Any]) -> Mapping[str, An
     _require_few(tool, shape, given)
     meant = taken(shape, given)
     _require_few(tool, shape, meant)  # what came as text holds what it does since now
-    return _no_yes_for_a_number(shape, meant)
+    return _nothing_amiss(shape, meant)
 
 
 def _holds_many(value: Any) -> bool:
@@ -68,13 +69,14 @@ def _require_few(tool: str, shape: Shape, given: Mapping[str, Any]) -> None:
         raise crowded(tool, problems)
 
 
-def _no_yes_for_a_number(shape: Shape, given: G) -> G:
-    """The arguments with each yes or no that stands where a number does as text, which is refused: pydantic takes them
-    for 1 and 0, and who says yes to a time limit did not mean a second."""
+def _nothing_amiss(shape: Shape, given: G) -> G:
+    """The arguments with what pydantic takes for a number, and nobody means as one, as text that is refused: a yes or
+    no, which it takes for 1 and 0, though who says yes to a time limit did not mean a second; and what has a plus,
+    which says how many more there are to be, not how many."""
     held: dict[Any, Any] | list[Any] = cast("Any", given)
     found: dict[Any, Any] = {}
     for part, inner in held.items() if isinstance(held, dict) else enumerate(held):
-        if type(inner) in _LOOKED_INTO and (place := shape.inside(part)) is not None:  # few are: each call passes here
+        if _is_looked_into(inner) and (place := shape.inside(part)) is not None:  # few are: each call passes here
             refused = _as_refused(place, inner)
             if refused is not inner:
                 found[part] = refused
@@ -84,9 +86,15 @@ def _no_yes_for_a_number(shape: Shape, given: G) -> G:
 _LOOKED_INTO = frozenset((bool, dict, list))
 
 
+def _is_looked_into(value: Any) -> bool:
+    return type(value) in _LOOKED_INTO or (type(value) is str and value[:1] == "+")
+
+
 def _as_refused(place: Shape, value: Any) -> Any:
+    if isinstance(value, str):
+        return f"+ {value[1:].strip()}" if _is_number(place) and is_change(value) else value
     if not isinstance(value, bool):
-        return _no_yes_for_a_number(place, value)
+        return _nothing_amiss(place, value)
     return str(value).lower() if _is_number(place) else value
 
 

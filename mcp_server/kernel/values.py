@@ -75,7 +75,7 @@ def _as_text(value: Any) -> Any:
 LeaseToken = Annotated[
     str,
     BeforeValidator(_as_text),
-    StringConstraints(max_length=64),
+    StringConstraints(min_length=1, max_length=64),
     Meant("the lease_token that tasks_claim gave", "lease_9k2m4p7q8r3t5v6w7x8z"),
 ]
 """Up to 0.1.0 tokens were numbers: who still has one is told that its lease is lost, not that it is no text."""

@@ -17,7 +17,7 @@ from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.composing import CalledTool, Composed
 from mcp_server.kernel.errors import NotFound, OpsError, ValidationFailed
 from mcp_server.kernel.json_text import dump_json
-from mcp_server.kernel.near import folded, near
+from mcp_server.kernel.near import folded
 from mcp_server.kernel.paths import mapped
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.refusing import PROBLEMS
@@ -27,7 +27,14 @@ from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refused
 from mcp_server.protocol.loading import Loading
-from mcp_server.protocol.references import REFERENCE, call_meant, require_no_half_reference, require_none_sent, unread
+from mcp_server.protocol.references import (
+    REFERENCE,
+    call_meant,
+    meant_by,
+    require_no_half_reference,
+    require_none_sent,
+    unread,
+)
 from mcp_server.protocol.saying import said_by, with_titles
 from mcp_server.protocol.tool_calls import Given, checked, named_as_known, said, split, validated
 from tools import KNOWN
@@ -297,6 +304,7 @@ class _Composer:
             only = self._made_alone(text)
             if only is None:
                 require_no_half_reference(text)
+                self._require_no_others_reference(text)
             return text if only is None else only
         number, which = int(match[1]), int(match[2])
         if number >= len(self._made):
@@ -313,6 +321,15 @@ class _Composer:
                 next=f"Choose from @{number}.0 to @{number}.{len(ids) - 1}." if ids else "Give an id itself.",
             )
         return ids[which]
+
+    def _require_no_others_reference(self, text: str) -> None:
+        """Refuse a reference in the form of elsewhere, which is kept as text, or names a task of the same call."""
+        meant = meant_by(text)
+        if meant is not None and REFERENCE.fullmatch(meant):
+            raise ValidationFailed(
+                f"{named(text)} names nothing: what a call before makes is written @call.thing, both from 0.",
+                next=f"Write {meant}; {_HOW_MANY_MADE.format(len(self._made))}",
+            )
 
     def _made_alone(self, text: str) -> str | None:
         """The id that stands for the only thing that a call makes, of which a text says no more than the call."""
@@ -347,6 +364,7 @@ def _write_of(tool: AnyTool, desk: Desk) -> Any:
     return tool.write(desk)
 
 
+_HOW_MANY_MADE = "calls before this one: {}."
 _CAN = "These can: "
 _ON_ITS_OWN = "call it on its own, before or after"
 _INSTEAD = {
@@ -365,14 +383,16 @@ _WHY = {
 
 def _no_part(name: str, there: Sequence[str]) -> NotComposable:
     """The refusal of a tool that is none of those which can be one of several calls here."""
+    from mcp_server.protocol.other_names import tools_like  # 0.2 MB of names
+
     known = name not in _WRITES and name in KNOWN
     why = "no such tool is offered here"
     if name == "commit":
         why = "these land together as they are"
     elif known:
         why = f"{_WHY.get(name, 'only writes that neither wait nor ask can')}; {_INSTEAD.get(name, _ON_ITS_OWN)}"
-    alike = [] if known else near(name, there)
-    can = f"Did you mean {', '.join(alike)}?" if alike else f"{_CAN}{', '.join(there)}."
+    alike = [] if known else tools_like(name, there)
+    can = "" if known else f"Did you mean {', '.join(alike)}?" if alike else f"{_CAN}{', '.join(there)}."
     inside = "Put the calls that it holds here themselves, in its place."
     return NotComposable(
         f"{named(name)} cannot be one of several calls: {why}.", next=inside if name == "commit" else can

@@ -89,8 +89,16 @@ def unknown_tool(name: str, offered: Collection[str]) -> MCPError:
     words = words_of(name)
     same = [one for one in offered if words_of(one) == words]
     does = None if same else does_that(words, offered)
-    meant = f"{does} does that. " if does else did_you_mean(same or near(folded(name), offered))
+    meant = f"{does} does that." if does else did_you_mean(same or near(folded(name), offered)).rstrip()
+    offers = f"This server offers: {', '.join(offered)}."
+    # Its name is enough where it is known what was meant.
     return MCPError(
         code=INVALID_PARAMS,
-        message=f"Unknown tool: {named(name)}. {meant}This server offers: {', '.join(offered)}.",
+        message=f"Unknown tool: {named(name)}. {meant or offers}",
     )
+
+
+def tools_like(name: str, offered: Collection[str]) -> list[str]:
+    """Tools whose names have the same words, or look alike."""
+    words = words_of(name)
+    return [one for one in offered if words_of(one) == words] or near(folded(name), offered)

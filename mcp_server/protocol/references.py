@@ -8,6 +8,12 @@ from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.quoting import named
 
 REFERENCE = re.compile(r"@(\d{1,2})\.(\d{1,3})")
+_ELSEWHERE = re.compile(
+    r"[$@#{<\[(]+\s*(?:(?:calls|results|steps?|call|result)[.\[_]?)?(\d{1,2})\s*[}\])]*"
+    r"(?:(?:[.\[]+(?:tasks|results?|id|task_id)\]?)+|[.\[]+(\d{1,3})\]?)*\s*[}>\])]*",
+    re.IGNORECASE,
+)
+"""How a reference is written elsewhere: `$0.tasks[0].id`, `{{0.tasks.0.id}}`, `@{0.0}`, `${calls[0].id}`."""
 _HALF = re.compile(r"@(\d{1,2})(?:$|[.\[])")
 _IN_WORDS = re.compile(r"(?<![\w@.])@(\d{1,2})(?:\.(\d{1,3})(?![\w.]*\w@)\b|(?:\.[a-z_]+|\[0\])+)")
 _THE_ONLY = re.compile(r"@(\d{1,2})(?:(?:\.[a-z_]+|\[0\])+)?")
@@ -32,6 +38,13 @@ def require_no_half_reference(text: str) -> None:
             f"{named(text)} names nothing: a reference says which call, and which thing that it makes.",
             next=f"Write @{match[1]}.0 for the first thing that call {match[1]} makes; both count from 0.",
         )
+
+
+def meant_by(text: str) -> str | None:
+    """The reference that one is meant to be which is written as elsewhere; None of a task of the same call, and of what
+    is none."""
+    match = None if text.startswith("#") and text[1:].isdigit() else _ELSEWHERE.fullmatch(text.strip())
+    return None if match is None else f"@{match[1]}.{match[2] or 0}"
 
 
 def unread(call: str, arguments: Mapping[str, Any], made: Sequence[Sequence[str]]) -> list[str]:

@@ -60,6 +60,8 @@ def test_what_was_to_be_json_and_is_none_is_no_value_of_another_kind(text: str):
     ("text", "meant"),
     [
         ("30s", 30),
+        ("500ms", 0.5),
+        ("2 milliseconds", 0.002),
         ("5m", 300),
         ("1h30m", 5400),
         ("2 hours", 7200),
@@ -83,7 +85,7 @@ def test_a_duration_may_have_its_unit(text: str, meant: float):
 
 @pytest.mark.parametrize(
     "text",
-    ["soon", "5 months", "P1M", "PT", "in", "2 hours ago", "an", "500ms", "m", "-5m", "5m later", "1" * 41 + "s"],
+    ["soon", "5 months", "P1M", "PT", "in", "2 hours ago", "an", "500mss", "m", "-5m", "5m later", "1" * 41 + "s"],
 )
 def test_what_is_no_duration_stays_text(text: str):
     assert seconds(text) == text

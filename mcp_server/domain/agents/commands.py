@@ -133,6 +133,14 @@ def _no_id(name: str) -> str:
 class AgentSpec(Frozen):
     """What is said of an agent when it registers."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "id": "it is given one, and goes by its name as well",
+        **dict.fromkeys(
+            ("status", "state"),
+            "an agent's status follows from what it does; agents_control(action='pause', 'resume', ...) changes that",
+        ),
+    }
+
     name: Annotated[Word, AfterValidator(_no_id)] = Field(examples=["scribe"])
     kind: Word = "llm"
     description: Text = ""

@@ -294,9 +294,14 @@ def still_holds(agent: Agent, action: str, holds: Mapping[str, Any]) -> Conflict
 _ONESELF = ("me", "myself", "self", "i")
 
 
+_NOBODY = ("any", "anybody", "anyone", "all", "none", "null", "nobody", "*")
+_OF_NOBODY = "Leave it out, or give null, where nobody in particular is meant"
+_OF_ONESELF = "Write your own name: the one of yours at agents_register"
+
+
 def no_agent(agent_id: str, near: Sequence[str] = ()) -> NotFound:
     """The refusal for an id or name of no agent, with names that look like it."""
-    own = "Write your own name: the one of yours at agents_register" if agent_id.casefold() in _ONESELF else ""
+    own = _OF_NOBODY if agent_id.casefold() in _NOBODY else _OF_ONESELF if agent_id.casefold() in _ONESELF else ""
     return NotFound(
         f"There is no agent {named(agent_id)}.",
         next=f"{own or f'{did_you_mean(near)}Register it with agents_register'}, or list agents with agents_find.",

@@ -51,6 +51,9 @@ SoughtStatus = Annotated[
 Approver = Annotated[Line, Meant("a user's name or an email address", "ann@example.org", parts=r"^[^,;<>]+$")]
 
 
+Choice = Annotated[Line, Meant("one line of text", parts=r"^[^,;]+$")]
+
+
 class ApprovalSpec(Frozen):
     """What a caller asks people."""
 
@@ -115,7 +118,7 @@ class RequestApproval(ApprovalSpec):
         examples=["Delete the 3 backups of 2024 in bucket b"],
     )
     calls: Calls = Field(default=(), description="[{tool, arguments}]: run once granted, all or none")
-    choices: tuple[Line, ...] = Field(default=(), max_length=20, description="Answers instead of yes and no")
+    choices: tuple[Choice, ...] = Field(default=(), max_length=20, description="Answers instead of yes and no")
     free_text: bool = Field(default=False, description="Let them write their answer")
     task_id: TaskId | None = Field(default=None, description="Let this task wait for it")
     idempotency_key: Line | None = None
@@ -150,7 +153,7 @@ class RequestApproval(ApprovalSpec):
 
     def _can_be_answered(self) -> None:
         if len(self.choices) == 1 or len(set(map(_as_read, self.choices))) < len(self.choices):
-            raise ValidationFailed("`choices` are two at least, and each another.")
+            raise ValidationFailed("`choices` takes at least two answers, all different.")
         if self.free_text and self.quorum not in ("any", 1):
             raise not_together("`free_text` takes one answer: leave quorum out.", quorum=None)
 

@@ -1,5 +1,6 @@
 """What a caller asks of mail."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -59,6 +60,19 @@ def _key(template: Any) -> Any:
     return template.removeprefix("email-templates/") if isinstance(template, str) else template
 
 
+_PLACEHOLDER = re.compile(r"\{\{\s*(\w{1,60})\s*\}\}")
+
+
+def _put_in(text: str, variables: Mapping[str, Any]) -> str:
+    """A text with what variables say in the places that name them."""
+
+    def said(found: re.Match[str]) -> str:
+        value = variables.get(found[1])
+        return str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else found[0]
+
+    return _PLACEHOLDER.sub(said, text)
+
+
 class EmailSpec(Frozen):
     """What a caller asks to send."""
 
@@ -110,7 +124,21 @@ class EmailSpec(Frozen):
         if lacks := self._lacks():
             raise not_together("An email needs `subject` and `text` or `html`, or a `template`.", **lacks)
         if self.variables is not None:
-            raise not_together("`variables` belong to a `template`.", variables=None)
+            self._require_template()
+
+    def _require_template(self) -> None:
+        """Refuse variables of a mail that is no template, with them put in; where some would be left, a call would send
+        what is to be filled in."""
+        said = "`variables` belong to a `template`; a mail says its words itself."
+        parts = {name: getattr(self, name) for name in ("subject", "text", "html")}
+        whole = {name: _put_in(text, self.variables or {}) for name, text in parts.items() if text is not None}
+        if any("{{" in text for text in whole.values()):
+            raise ValidationFailed(
+                said,
+                next="Write the words in, or keep them as a template: state_set(namespace='email-templates', ...).",
+            )
+        change: dict[str, Any] = {name: text for name, text in whole.items() if text != parts[name]}
+        raise not_together(said, variables=None, **change)
 
     def _lacks(self) -> dict[str, Any]:
         """What makes a mail of it."""

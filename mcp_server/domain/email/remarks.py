@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from mcp_server.domain.email.alike import Alike
 from mcp_server.kernel.addresses import plain_address
 from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.times import Micros, iso, micros
 
 _READERS_NAMED_MAX = 5
 
@@ -31,6 +33,13 @@ def not_filled(*texts: str | None) -> list[str]:
     return [
         f"{', '.join(map(quoted, left[:_READERS_NAMED_MAX]))} goes out as it stands: templates alone are filled in."
     ]
+
+
+def passed(send_at: datetime | None, now: Micros) -> list[str]:
+    """What is said of a mail whose time has passed."""
+    if send_at is None or micros(send_at) >= now:
+        return []
+    return [f"Its send_at, {iso(micros(send_at))}, has passed: it would go at once."]
 
 
 def without_dots(addresses: Iterable[str]) -> list[str]:

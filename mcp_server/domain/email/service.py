@@ -18,8 +18,8 @@ from mcp_server.domain.email.attachments import DOCUMENT_TYPE, OCTETS, Attachmen
 from mcp_server.domain.email.commands import EmailSpec, FindEmails, SendEmail
 from mcp_server.domain.email.model import Composed, Email, OutcomeStatus, no_email
 from mcp_server.domain.email.policy import EmailPolicy
-from mcp_server.domain.email.remarks import not_filled, open_addresses, twice, without_dots
-from mcp_server.domain.email.templates import NAMESPACE, Rendering, fill_in, read_template
+from mcp_server.domain.email.remarks import not_filled, open_addresses, passed, twice, without_dots
+from mcp_server.domain.email.templates import NAMESPACE, Rendering, fill_in, no_template, read_template
 from mcp_server.domain.email.threads import answered, subject_of_reply
 from mcp_server.domain.email.transactions import NewEmail, Queued
 from mcp_server.domain.email.views import (
@@ -35,15 +35,16 @@ from mcp_server.domain.email.views import (
 from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holding
 from mcp_server.domain.state.commands import FindDocuments, GetDocument
 from mcp_server.domain.state.service import StateService
+from mcp_server.domain.state.views import DocumentView
 from mcp_server.domain.tasks.standing import task_state
 from mcp_server.kernel.addresses import shown_address
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import SYSTEM_CALL, Call
 from mcp_server.kernel.checks import found_by, noting, refuse
-from mcp_server.kernel.errors import LimitExceeded, OpsError, PermissionDenied, ValidationFailed
+from mcp_server.kernel.errors import LimitExceeded, NotFound, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json, sha256_text
 from mcp_server.kernel.lines import one_line
-from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
+from mcp_server.kernel.paging import LIMIT_MAX, Listed, Query, after_all, decode_cursor
 from mcp_server.kernel.privacy import seen_by
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
@@ -80,6 +81,7 @@ class EmailService:
         content = await self._compose(call, await self._threaded(call, command))
         warnings = [*(await self._warnings(call, command, content)), *open_addresses(command.to, command.cc)]
         warnings += not_filled(content.subject, content.text, content.html) + without_dots(command.everyone())
+        warnings += passed(command.send_at, self._context.clock())
         return SentEmail(email=_preview(self.policy, command, content), warnings=warnings or None)
 
     async def _warnings(self, call: Call, command: SendEmail, content: Composed) -> list[str]:
@@ -216,7 +218,7 @@ class EmailService:
         if spec.template is None:
             content = Composed(spec.subject or "", spec.text, spec.html, attachments, None)
         else:
-            document = await self._state.get(call, GetDocument(namespace=NAMESPACE, key=spec.template))
+            document = await self._template(call, spec.template)
             template = read_template(spec.template, document.value)
             async with self._filling:
                 subject, text, html = await asyncio.to_thread(
@@ -225,6 +227,18 @@ class EmailService:
             content = Composed(subject, text, html, attachments, f"{spec.template}@{document.version}")
         content.require_small()
         return content
+
+    async def _template(self, call: Call, key: str) -> DocumentView:
+        """The document of a template.
+
+        Raises:
+            NotFound: there is none; it names those that look like it.
+        """
+        try:
+            return await self._state.get(call, GetDocument(namespace=NAMESPACE, key=key))
+        except NotFound as error:
+            known = (await self._state.find(call, FindDocuments(namespace=NAMESPACE, limit=LIMIT_MAX))).items
+            raise no_template(key, [one.key for one in known], error.details) from None
 
     async def _attached(self, call: Call, spec: EmailSpec, refused: OpsError | None) -> tuple[Attachment, ...]:
         found = [] if refused is None else [refused]

@@ -5,7 +5,7 @@ wherever a value is put in; a template can neither call into the server nor run 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,8 +14,9 @@ from pydantic import Field, ValidationError
 from mcp_server.domain.email.commands import Content
 from mcp_server.domain.email.threads import SUBJECT_CHARACTERS_MAX
 from mcp_server.kernel.complaints import complaints
-from mcp_server.kernel.errors import LimitExceeded, ValidationFailed
+from mcp_server.kernel.errors import LimitExceeded, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import check_line
+from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen, Line
 
@@ -23,6 +24,11 @@ NAMESPACE = "email-templates"
 
 
 _SHOWN = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)")
+
+
+_CODE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_LOOPED = re.compile(r"\{%-?\s*for\s+([\w\s,]+?)\s+in\b")
+_NAMED_MAX = 10
 
 
 class MailTemplate(Frozen):
@@ -73,7 +79,49 @@ def read_template(key: str, value: Any) -> MailTemplate:
         ) from None
     if template.text is None and template.html is None:
         raise ValidationFailed(f"The template {named(key)} has neither text nor html.")
+    _require_used(key, template)
     return template
+
+
+def no_template(key: str, known: Sequence[str], details: Mapping[str, Any]) -> NotFound:
+    """The refusal of a template that there is not, with those that look like it."""
+    like = near(key, known)
+    have = f"There are: {', '.join(map(named, known[:_NAMED_MAX]))}. " if known and not like else ""
+    return NotFound(
+        f"There is no document {named(f'{NAMESPACE}/{key}')}.",
+        next=f"{did_you_mean(like)}{have}state_set makes it; email_find(templates=true) lists what there is.",
+        details={**details, **({"near": like} if like else {})},
+    )
+
+
+def _require_used(key: str, template: MailTemplate) -> None:
+    """Refuse a template that declares a variable and has it only in the form of others, which nobody fills in."""
+    sources = [template.subject, template.text or "", template.html or ""]
+    code = " ".join(found[0] for source in sources for found in _CODE.finditer(source))
+    for name in (one for one in template.variables or () if not re.search(rf"\b{re.escape(one)}\b", code)):
+        left = next(filter(None, (_of_others(name).search(source) for source in sources)), None)
+        if left is not None:
+            raise ValidationFailed(
+                f"The template {named(key)} declares {quoted(name)}, and uses it nowhere: {quoted(left[0])} goes out "
+                "as it stands.",
+                next=f"Write {{{{{name}}}}} in its place.",
+            )
+
+
+def _of_others(name: str) -> re.Pattern[str]:
+    """How other templates would use a variable."""
+    word = re.escape(name)
+    braced = rf"\$?\{{\s*{word}\s*\}}"
+    return re.compile(rf"{braced}|%\({word}\)s|%{word}%|\[{word}\]|<%=?\s*{word}\s*%>|\${word}\b")
+
+
+def _undeclared(template: MailTemplate) -> list[str]:
+    """What a template shows, and neither declares nor goes through."""
+    sources = [template.subject, template.text or "", template.html or ""]
+    loops = (found[1] for source in sources for found in _LOOPED.finditer(source))
+    looped = {word for names in loops for word in re.split(r"[\s,]+", names)}
+    shown = dict.fromkeys(found[1] for source in sources for found in _SHOWN.finditer(source))
+    return [one for one in shown if one not in {*(template.variables or ()), *looped, "loop"}]
 
 
 def _require_declared(key: str, template: MailTemplate, variables: Mapping[str, Any]) -> None:
@@ -104,6 +152,24 @@ def fill_in(
         LimitExceeded: what came out is too long.
     """
     _require_declared(key, template, variables)
+    try:
+        return _filled_in(key, template, variables, render)
+    except ValidationFailed as error:
+        lacking = [] if template.variables is None else _undeclared(template)
+        if not lacking or not any(f"{quoted(one)} is not among" in error.wrong for one in lacking):
+            raise
+        names = " and ".join(map(quoted, lacking))
+        raise ValidationFailed(
+            error.wrong,
+            next=f"Its `variables` must declare {names}, too: state_patch(namespace={quoted(NAMESPACE)}, "
+            f"key={quoted(key)}, merge_patch={{variables: [...]}}).",
+            details=error.details,
+        ) from None
+
+
+def _filled_in(
+    key: str, template: MailTemplate, variables: Mapping[str, Any], render: Render
+) -> tuple[str, str | None, str | None]:
     subject = render(f"subject of template {named(key)}", template.subject, variables, html=False)
     check_line(subject, "subject that the variables make")
     if len(subject) > SUBJECT_CHARACTERS_MAX:

@@ -1,5 +1,6 @@
 """What is asked of the event log."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Self, cast
 
@@ -8,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from mcp_server.domain.events.things import BETWEEN, address_in_place, since_in_place, things
 from mcp_server.kernel.arguments import Waiting
 from mcp_server.kernel.meaning import EVENT_TYPE
+from mcp_server.kernel.paging import LIMIT_MAX
 from mcp_server.kernel.times import Micros, micros
 from mcp_server.kernel.together import LIKE, not_together, require_span
 from mcp_server.kernel.values import Time
@@ -20,8 +22,29 @@ def _joined(given: Any) -> Any:
 
 
 def types_of(text: str) -> list[str]:
-    """What is divided by commas, each once."""
-    return list(dict.fromkeys(one for part in text.split(",") if (one := part.strip())))
+    """What is divided by commas, or as in an expression by `|`, each once."""
+    return list(dict.fromkeys(one for part in re.split("[,|]", text) if (one := part.strip())))
+
+
+_TAIL = ("tail", "last", "latest")
+
+
+def _refuse_a_tail(given: Mapping[str, Any]) -> None:
+    """Refuse to be asked for the last ones by their number alone: without `newest_first` that is how many come first.
+
+    Raises:
+        ValidationFailed: with the call that reads them.
+    """
+    name = next((one for one in _TAIL if one in given), None)
+    count = None if name is None else given[name]
+    if name is not None and "limit" not in given and isinstance(count, int) and 0 < count <= LIMIT_MAX:
+        several: dict[str, Any] = {} if isinstance(count, bool) else {"limit": count}
+        raise not_together(
+            f"`{name}` is said by newest_first=true, with limit for how many.",
+            **{name: None},
+            **several,
+            newest_first=True,
+        )
 
 
 class ReadEvents(Waiting):
@@ -57,13 +80,16 @@ class ReadEvents(Waiting):
     correlation_id: str | None = None
     newest_first: bool = False
     led_to: int | None = Field(default=None, ge=1, description="Instead: the chain that led to this seq")
-    limit: int = Field(default=20, ge=1, le=100)
+    limit: int = Field(default=20, ge=1, le=LIMIT_MAX)
 
     @model_validator(mode="before")
     @classmethod
     def _as_meant(cls, given: Any) -> Any:
         """A document by its namespace and key is one thing; a time in the place of a cursor says since when."""
-        return since_in_place(address_in_place(cast("dict[str, Any]", given))) if isinstance(given, dict) else given
+        if not isinstance(given, dict):
+            return given
+        _refuse_a_tail(cast("dict[str, Any]", given))
+        return since_in_place(address_in_place(cast("dict[str, Any]", given)))
 
     @model_validator(mode="after")
     def _has_a_span(self) -> Self:

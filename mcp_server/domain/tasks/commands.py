@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from mcp_server.domain.tasks.agreeing import (
     BESIDE,
@@ -17,6 +17,7 @@ from mcp_server.domain.tasks.agreeing import (
     require_taken,
     with_outcome,
 )
+from mcp_server.domain.tasks.otherwise import refuse_times_apart
 from mcp_server.domain.tasks.rules import TaskAction, TaskStatus
 from mcp_server.domain.tasks.schedules import ScheduleChanges
 from mcp_server.domain.tasks.spec import (
@@ -72,6 +73,11 @@ class CreateTasks(Frozen):
 _TO_ONE = "tasks_control(action='assign', agent_id=...) gives a task to one"
 
 
+def _any_kind(given: Any) -> Any:
+    """`*` narrows nothing: no kind can be called so."""
+    return None if given in ("*", ["*"], ("*",)) else given
+
+
 class ClaimTasks(Waiting):
     """An agent asks for work."""
 
@@ -83,7 +89,9 @@ class ClaimTasks(Waiting):
     agent_id: AgentName | None = None
     instance_id: InstanceId | None = None
     max_tasks: int = Field(default=1, ge=1, le=100)
-    kinds: tuple[str, ...] | None = Field(default=None, min_length=1, max_length=64)
+    kinds: Annotated[tuple[str, ...] | None, BeforeValidator(_any_kind)] = Field(
+        default=None, min_length=1, max_length=64
+    )
     lease_seconds: LeaseSeconds = LEASE_SECONDS_DEFAULT
     resume: bool = Field(default=False, description="Fresh tokens for what you hold, not more work")
 
@@ -237,6 +245,7 @@ class ControlTasks(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _rests(cls, given: Any) -> Any:
+        refuse_times_apart(given)
         return as_a_rest(given)
 
     @model_validator(mode="after")
@@ -350,7 +359,10 @@ def _refuse_circle(said: str, what: str, children: list[list[int]]) -> None:
     for start in range(len(children)):
         if cycle := _walk(start, children, [], done):
             shown = " -> ".join(f"#{number}" for number in cycle)
-            raise ValidationFailed(f"{said} in a circle: {shown}.", next=f"Remove one of these {what}.")
+            raise ValidationFailed(
+                f"{said} in a circle: {shown}.",
+                next=f"Remove one of these {what}; in commit, what a call before makes is @call.thing, such as @0.0.",
+            )
 
 
 def _walk(number: int, children: list[list[int]], path: list[int], done: set[int]) -> list[int]:

@@ -6,7 +6,7 @@ from mcp_server.domain.tasks.births import fire, fire_now, firing, last_firing
 from mcp_server.domain.tasks.editing import moved_own
 from mcp_server.domain.tasks.hooks import TASK_GATED
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.refusals import still_unfinished
+from mcp_server.domain.tasks.refusals import still_unfinished, unanswered
 from mcp_server.domain.tasks.rescheduling import rescheduled
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.schedules import ScheduleSpec
@@ -33,6 +33,8 @@ def fired_now(tx: Transaction, origin: Origin, schedule: Task) -> tuple[Task, Ev
     Raises:
         InvalidTransition: it is no schedule, or has ended; or its last firing is unfinished, and they do not overlap.
     """
+    if schedule.status == "pending" and schedule.approval == "required" and schedule.run_at is None:
+        raise unanswered(schedule.id)
     schedule.require_legal("run_now")
     if schedule.schedule is None:
         move = partial(moved_own, tx, origin) if schedule.system else partial(rescheduled, now=origin.at)

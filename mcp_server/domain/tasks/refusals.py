@@ -7,9 +7,17 @@ from mcp_server.domain.tasks.rules import EDITED_WHILE_RUNNING, TERMINAL
 from mcp_server.kernel.errors import Conflict, InvalidTransition, LeaseLost, NotFound
 from mcp_server.kernel.quoting import named, quoted
 
+_EVERY = ("all", "any", "*", "every", "everything")
+
 
 def no_task(task_id: str, titled: Sequence[str] = ()) -> NotFound:
     """The refusal for an id that names no task; it may be the title of some."""
+    if task_id.casefold() in _EVERY:
+        return NotFound(
+            f"{named(task_id)} is no task's id.",
+            next="Name each: tasks_find(status='queued') and the like give their ids.",
+            details={"task_id": task_id},
+        )
     found = f"tasks_find(text={quoted(task_id)}) finds it" if len(titled) != 1 else f"this one's is {titled[0]}"
     by_title = "" if task_id.startswith("task_") else f" A title is no id: {found}."
     return NotFound(
@@ -100,6 +108,15 @@ def no_schedule(task_id: str) -> InvalidTransition:
         f"Task {task_id} is no schedule, so it has no cron expression to change.",
         next="Give run_at to move it; or cancel it, and create one: tasks_create(tasks=[{title, schedule: {cron}}]).",
         details={"task_id": task_id},
+    )
+
+
+def unanswered(task_id: str) -> InvalidTransition:
+    """The refusal to run at once what people are asked about."""
+    return InvalidTransition(
+        f"Task {task_id} waits for people to approve it, so run_now is not possible.",
+        next=f"approvals_decide(approval_id='{task_id}') has the user at this client asked.",
+        details={"task_id": task_id, "status": "pending", "approval": "required"},
     )
 
 

@@ -148,6 +148,12 @@ def reported_task(row: Row) -> ReportedTask:
     )
 
 
+def resumed(claimed: ClaimedTasks) -> ClaimedTasks:
+    """What an agent holds still; where that is nothing, so it is said: there may be work nevertheless."""
+    nothing = "it holds no task, so there is nothing to resume; without resume it is given work"
+    return claimed if claimed.claims else claimed.evolved({"no_more_because": nothing})
+
+
 def refusal_view(refused: dict[str, str]) -> RefusalView:
     """A task that an action was refused for."""
     return RefusalView(id=refused["id"], code=refused["code"], message=refused["message"])

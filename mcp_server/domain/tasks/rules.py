@@ -36,6 +36,14 @@ TaskAction = Annotated[
             "abort": "cancel",
             **dict.fromkeys(("run", "run_once", "trigger", "fire", "execute"), "run_now"),
         },
+        instead={
+            **dict.fromkeys(
+                ("approve", "reject"),
+                "People decide: approvals_decide(approval_id=...) has them asked, by the task's id, too",
+            ),
+            **dict.fromkeys(("complete", "finish", "done", "fail"), "A task that is claimed is ended by tasks_finish"),
+            "claim": "Work is taken up by tasks_claim",
+        },
     ),
 ]
 TERMINAL = frozenset({"completed", "failed", "cancelled", "timed_out"})

@@ -12,9 +12,10 @@ from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from mcp_server.domain.tasks.clock_changes import ClockChange, changes_of
+from mcp_server.domain.tasks.otherwise import refuse_an_interval
 from mcp_server.domain.tasks.zones import zone_named
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.meaning import Meant
@@ -80,15 +81,33 @@ def _fires(cron: str, info: ValidationInfo) -> str:
     try:
         next(_times(cron, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
+        if _is_of_no_day(cron):
+            raise _never(cron) from None
         raise ValidationFailed(
             f"{quoted(cron)} is not a cron expression: {error}.",
             next="Give minute, hour, day of month, month, day of week, such as '0 9 * * mon-fri'.",
         ) from None
     except StopIteration:
-        raise ValidationFailed(
-            f"The cron expression {quoted(cron)} never fires.", next="Name a day that exists."
-        ) from None
+        raise _never(cron) from None
     return cron
+
+
+def _is_of_no_day(cron: str) -> bool:
+    """Whether an expression is one but for its day, which its months do not have."""
+    from cronsim import CronSimError
+
+    minute, hour, day, _, weekday = cron.split() if len(cron.split()) == 5 else ["?"] * 5
+    with contextlib.suppress(CronSimError, StopIteration):
+        next(_times(f"{minute} {hour} {day} * {weekday}", datetime(2024, 1, 1, tzinfo=UTC)))
+        return True
+    return False
+
+
+def _never(cron: str) -> ValidationFailed:
+    return ValidationFailed(
+        f"The cron expression {quoted(cron)} never fires: its months have no such day.",
+        next="Name a day that comes.",
+    )
 
 
 def _several(times: Sequence[str]) -> str:
@@ -117,8 +136,14 @@ class ScheduleSpec(Frozen):
     timezone: Annotated[
         str, Field(min_length=1, max_length=64), AfterValidator(zone_named), Meant("an IANA time zone", "Europe/Berlin")
     ] = "UTC"
-    catch_up: Literal["skip", "once"] = "skip"
-    overlap: Literal["skip", "allow"] = "skip"
+    catch_up: Annotated[Literal["skip", "once"], Meant(also={"true": "once", "false": "skip"})] = "skip"
+    overlap: Annotated[Literal["skip", "allow"], Meant(also={"true": "allow", "false": "skip"})] = "skip"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_when(cls, given: Any) -> Any:
+        refuse_an_interval(given)
+        return given
 
     def next_after(self, at: Micros) -> Micros:
         """The first occurrence after a moment.

@@ -29,6 +29,7 @@ from mcp_server.domain.tasks.commands import (
     refuse_system_kinds,
     worker_of,
 )
+from mcp_server.domain.tasks.doubts import doubts_about
 from mcp_server.domain.tasks.leftovers import left_by
 from mcp_server.domain.tasks.listing import lists_of, place_of
 from mcp_server.domain.tasks.model import Task
@@ -46,11 +47,12 @@ from mcp_server.domain.tasks.results import (
     finished_many,
     refusal_view,
     reported_task,
+    resumed,
 )
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.standing import TaskState, controlled_state, created_states, task_state
 from mcp_server.domain.tasks.views import TaskView, task_full, task_row
-from mcp_server.domain.tasks.waiting import facts_about, held_by, held_up_now, stranded, warnings_about_times
+from mcp_server.domain.tasks.waiting import facts_about, held_by, held_up_now, stranded
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.checks import check_all
@@ -131,7 +133,7 @@ class TaskService:
             command = await self._for_worker(call, command)
         context = self._context
         if command.resume:
-            return await self._claimed(await context.write(call, resume, command))
+            return resumed(await self._claimed(await context.write(call, resume, command)))
 
         def put_back(leases: list[Leased]) -> None:
             for lease in leases:  # nobody works on these, so they must not stay leased
@@ -348,7 +350,8 @@ class TaskService:
         del call
         now, rows = self._context.clock(), [one.task for one in done]
         tasks = await created_states(done, now)
-        warnings = [*await stranded(self._database, self._agents, rows), *await warnings_about_times(rows)]
+        fresh = [one.task for one in done if not one.replayed]
+        warnings = [*await stranded(self._database, self._agents, rows), *await doubts_about(fresh, now)]
         return CreatedTasks(tasks=tasks, warnings=warnings or None)
 
     async def _finished(self, call: Call, done: transactions.Finished) -> FinishedTask:

@@ -7,11 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
 
+from mcp_server.domain.tasks.otherwise import refuse_an_operation, refuse_retries, refuse_times_apart
 from mcp_server.domain.tasks.schedules import ScheduleChanges, ScheduleSpec
 from mcp_server.kernel.checks import refuse
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, canonical_hash, check_json, dump_json, json_list, sha256_text
-from mcp_server.kernel.meaning import AgentName, Meant, TaskId, task_id
+from mcp_server.kernel.meaning import AgentName, Meant, TaskId, of_a_task, task_id
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.relative import as_said
 from mcp_server.kernel.times import micros
@@ -48,9 +49,10 @@ ShownKind = Annotated[str, PlainSerializer(shown_kind)]
 
 Reference = Annotated[
     str,
+    BeforeValidator(of_a_task),
     BeforeValidator(task_id),
     StringConstraints(pattern=r"^(#\d{1,3}|task_[a-z0-9]{12})$"),
-    Meant("a task's id, or #n for the n-th task of this call, from 0", "#0"),
+    Meant("a task's id, or #n for the n-th task of this call, from 0, or in commit @0.0 for what call 0 makes", "#0"),
 ]
 _HERE = re.compile(r"#(\d{1,3})")
 
@@ -82,6 +84,12 @@ class RetrySpec(Frozen):
     delay_seconds: float = Field(default=RETRY_DELAY_SECONDS_DEFAULT, ge=0, le=86_400, allow_inf_nan=False)
     max_delay_seconds: float = Field(default=RETRY_MAX_DELAY_SECONDS_DEFAULT, ge=0, le=864_000, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _counts_attempts(cls, given: Any) -> Any:
+        refuse_retries(given)
+        return given
+
     def columns(self, said: Collection[str] = ("max_attempts", "delay_seconds", "max_delay_seconds")) -> dict[str, Any]:
         """The policy, or what is said of it, as stored columns."""
         return {name if name == "max_attempts" else f"retry_{name}": getattr(self, name) for name in said}
@@ -103,9 +111,27 @@ USUAL = {name: value for name, value in _RETRY_UNSAID.items() if value} | {
 class TaskSpec(Frozen):
     """The definition of one task to create. `input` is kept as its checked JSON text."""
 
-    INSTEAD: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("subtasks", "children", "steps"), "each is a task of its own in the list, with parent_id or depends_on"
-    )
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("subtasks", "children", "steps"), "each is a task of its own in the list, with parent_id or depends_on"
+        ),
+        **dict.fromkeys(
+            ("deadline", "due", "due_at", "due_date", "due_by"),
+            "a task has no deadline: timeout_seconds bounds an attempt, priority has it taken up sooner, and run_at is "
+            "when it may begin",
+        ),
+        **dict.fromkeys(
+            ("status", "state"),
+            "a task's status is not set: tasks_finish ends what is claimed, tasks_control(action='cancel', 'pause', "
+            "...) does the rest",
+        ),
+        **dict.fromkeys(
+            ("approvers", "approver", "reviewers"),
+            "requires_approval=true asks anyone; approvals_request(task_id=..., approvers=[...]) asks these",
+        ),
+        "name": "the title is its name",
+        "id": "it is given one",
+    }
 
     title: Line = Field(examples=["Write the report"])
     kind: Word = "task"
@@ -128,6 +154,22 @@ class TaskSpec(Frozen):
     requires_approval: bool = False
     tags: tuple[Word, ...] = Field(default=(), max_length=32)
     idempotency_key: Line | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_said_as_here(cls, given: Any) -> Any:
+        refuse_retries(given, "retry")
+        refuse_times_apart(given)
+        return given
+
+    @model_validator(mode="after")
+    def _limits_what_has_a_key(self) -> Self:
+        if "concurrency_limit" in self.model_fields_set and self.concurrency_key is None:
+            raise ValidationFailed(
+                "`concurrency_limit` is of the tasks that have one `concurrency_key`, and none is given.",
+                next="Give the key, too, or leave the limit out.",
+            )
+        return self
 
     @model_validator(mode="after")
     def _schedules_wait_for_time_only(self) -> Self:
@@ -218,6 +260,8 @@ _FIXED = {
 class TaskChanges(TaskSpec):
     """What is to be different about a task: the parts of its definition that are given, and nothing else."""
 
+    FIXED: ClassVar[Mapping[str, str]] = _FIXED
+
     title: Line = "as it was"
     # What is fixed is refused for that, whatever it says: its form is nobody's business.
     depends_on: Any = ()
@@ -225,6 +269,16 @@ class TaskChanges(TaskSpec):
     requires_approval: Any = False
     idempotency_key: Any = None
     schedule: ScheduleChanges | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_operation(cls, given: Any) -> Any:
+        refuse_an_operation(given)
+        return given
+
+    @model_validator(mode="after")
+    def _limits_what_has_a_key(self) -> Self:
+        return self  # the task may have one
 
     @model_validator(mode="after")
     def _leaves_what_is_fixed(self) -> Self:
@@ -273,6 +327,8 @@ class FailureSpec(Frozen):
 
 class UsageSpec(Frozen):
     """What an attempt cost: tokens, and US dollars."""
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {"total_tokens": "input_tokens and output_tokens say them apart"}
 
     input_tokens: int | None = Field(default=None, ge=0, le=10**12, examples=[1200])
     output_tokens: int | None = Field(default=None, ge=0, le=10**12)

@@ -11,6 +11,7 @@ from pydantic import ValidationInfo
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import quoted
+from mcp_server.kernel.zone_words import ZONE_WORDS
 
 _HOSTS_OWN = frozenset(("localtime", "posixrules", "factory"))
 """Names under which each machine has another zone."""
@@ -60,7 +61,8 @@ def zone_named(name: str, info: ValidationInfo) -> str:
     known = name if name == "UTC" else _known(name)  # most schedules are in it, and the list takes a while
     if known is not None:
         return known
-    like = _zones_by_word().get(folded(name)) or _like(name)
+    places = [zone for _, zone in ZONE_WORDS.get(name.strip().upper(), ())]
+    like = places or _zones_by_word().get(folded(name)) or _like(name)
     meant = f"Did you mean {' or '.join(like[:3])}? " if like else ""
     raise ValidationFailed(
         f"There is no time zone {quoted(name)}.", next=f"{meant}Give an IANA name, such as Europe/Berlin or UTC."

@@ -525,5 +525,5 @@ async def test_a_reply_without_a_subject_is_asked_about_with_the_one_that_it_has
 
 @pytest.mark.parametrize("alike", [("yes", "yes "), ("a", "a\u200b"), ("no", "No")])
 def test_choices_that_read_alike_are_refused(alike: tuple[str, str]):
-    with pytest.raises(ValidationError, match="each another"):
+    with pytest.raises(ValidationError, match="all different"):
         RequestApproval.model_validate({"title": "t", "choices": alike})
