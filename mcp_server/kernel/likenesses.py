@@ -42,7 +42,7 @@ HINTS = {
     "restart": ("retry", "start"),
     "scheduled": ("queued", "pending"),
     "set": ("replace", "add"),
-    **dict.fromkeys(("inc", "incr", "increase", "decrement", "sum"), ("increment",)),
+    **dict.fromkeys(("inc", "incr", "increase", "sum"), ("increment",)),
     "start": ("resume",),
     "stop": ("cancel", "pause", "drain"),
     "success": ("completed",),
@@ -140,7 +140,7 @@ SAFETIES = frozenset(
         *("dry_run", "dryrun", "preview", "preview_only", "simulate", "plan_only", "check_only", "validate_only"),
         *("expected_version", "base_version", "if_match", "if_version", "if_absent", "if_not_exists", "only_if"),
         *("plan_hash", "lease_token", "idempotency_key", "approval_id", "require_approval", "requires_approval"),
-        *("needs_approval", "confirm", "what_if"),
+        *("needs_approval", "confirm", "what_if", "nx", "create_only", "only_if_absent", "if", "if_value", "when"),
     )
 )
 """Without which a call does more than was asked for: no call is shown that leaves one of them out."""

@@ -71,10 +71,18 @@ def _can_be_put_right(shape: Shape, given: Mapping[str, Any], problem: Problem) 
     else: whoever sends that call would change, or make, what was never meant."""
     if problem.change is not None:
         return True
-    if not problem.loc or problem.is_whole or _would_lose_a_safety(given, problem):
+    if not problem.loc or problem.is_whole or problem.is_unclear or _would_lose_a_safety(given, problem):
         return False
-    is_text = place_of(shape, problem.loc).kind == "text" and isinstance(value_at(given, problem.loc), str)
-    return bool(problem.near) or problem.kind != "wrong" or not is_text
+    is_written = _is_written(place_of(shape, problem.loc), value_at(given, problem.loc))
+    return bool(problem.near) or problem.kind != "wrong" or not is_written
+
+
+_WRITTEN: tuple[tuple[type[Any], tuple[str, ...]], ...] = ((str, ("text", "list")), (list, ("map",)))
+
+
+def _is_written(place: Shape, value: Any) -> bool:
+    """Whether a value says what an example would not: a text of its own, or things by their names in another form."""
+    return any(isinstance(value, kind) and place.kind in kinds for kind, kinds in _WRITTEN)
 
 
 def _would_lose_a_safety(given: Mapping[str, Any], problem: Problem) -> bool:
@@ -98,7 +106,8 @@ def _put_right(shape: Shape, now: Mended, problem: Problem) -> Mended:
     place = place_of(shape, problem.loc)
     if problem.change is not None:
         together = _together(place, problem.change)
-        return now._replace(arguments=put_at(now.arguments, problem.loc, together), is_sure=False)
+        is_sure = now.is_sure and problem.is_meant
+        return now._replace(arguments=put_at(now.arguments, problem.loc, together), is_sure=is_sure)
     *around, last = problem.loc
     if problem.kind == "wrong":
         arguments = put_at(now.arguments, problem.loc, lambda _: _better(place, problem))

@@ -19,7 +19,7 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.shapes import SECONDS, Shape
 from mcp_server.kernel.synonyms import SAME
 from mcp_server.kernel.taking import as_percent
-from mcp_server.kernel.together import CHANGE
+from mcp_server.kernel.together import CHANGE, SURE, UNCLEAR
 from mcp_server.kernel.wording import UNSAID, accepted, example_of
 
 WHOLE = "arguments"
@@ -30,6 +30,8 @@ FAULTS_MAX = 20_000
 """Of more, each is only counted: to be told where they are takes pydantic a second for 100,000."""
 MEMBERS_TOLD_MAX = 5000
 """Of an object that has so many more members than there are names, their number is told alone."""
+MILLISECONDS_MIN = 10_000
+"""A duration of so many milliseconds may be taken for seconds."""
 _SLUG_FROM_MAX = 100
 _BETWEEN = re.compile(r"[^A-Za-z0-9._/]+")
 ECHOED_CHARACTERS_MAX = 60
@@ -53,6 +55,8 @@ class Problem:
         is_too_much: whether a number is over the most that is accepted.
         is_whole: whether it is how the members of an object go together, each of which is accepted.
         change: of such, what to leave out (None) or to add.
+        is_meant: whether that is known to be what was meant.
+        is_unclear: whether no example may stand in its place.
     """
 
     loc: tuple[str | int, ...]
@@ -63,6 +67,8 @@ class Problem:
     is_too_much: bool = False
     is_whole: bool = False
     change: Mapping[str, Any] | None = None
+    is_meant: bool = False
+    is_unclear: bool = False
 
     @property
     def path(self) -> str:
@@ -175,8 +181,16 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
         return _unknown(loc, name, place_of(shape, loc[:-1]), value_at(given, loc[:-1]))
     if kind == _OURS:
         said = item["msg"].removeprefix("Value error, ").rstrip(".")
-        change = getattr(item["ctx"]["error"], "details", {}).get(CHANGE)
-        return Problem(loc, said, is_whole=isinstance(value_at(given, loc), dict), change=change)
+        details = getattr(item["ctx"]["error"], "details", {})
+        is_whole = isinstance(value_at(given, loc), dict)
+        return Problem(
+            loc,
+            said,
+            is_whole=is_whole,
+            change=details.get(CHANGE) or None,
+            is_meant=SURE in details,
+            is_unclear=UNCLEAR in details,
+        )
     if item["loc"][-1:] == (_KEY,):
         around = place_of(shape, loc[:-1])
         return Problem(
@@ -189,8 +203,22 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
         return Problem(
             loc, f"{len(value_at(given, loc))} characters are too many; it takes at most {place.bounds[1]:g}"
         )
-    wrong = _wrong(loc, place, value_at(given, loc), name, place_of(shape, loc[:-1]))
-    return replace(wrong, is_too_much=kind == "less_than_equal")
+    value = value_at(given, loc)
+    wrong = _wrong(loc, place, value, name, place_of(shape, loc[:-1]))
+    if kind != "less_than_equal":
+        return wrong
+    seconds = _as_seconds(place, value, name)
+    if seconds is None:
+        return replace(wrong, is_too_much=True)
+    said = f"{wrong.message} In milliseconds that would be {seconds} s. Did you mean {seconds}?"
+    return replace(wrong, message=said, near=(seconds,))
+
+
+def _as_seconds(place: Shape, value: Any, name: str) -> int | None:
+    """What a duration that is too long is in seconds, where it plainly was given in milliseconds."""
+    most = place.bounds[1] or 0
+    is_plain = isinstance(value, int) and value >= MILLISECONDS_MIN and value % 1000 == 0
+    return value // 1000 if is_plain and name.endswith(SECONDS) and value <= most * 1000 else None
 
 
 def _unknown(loc: tuple[str | int, ...], name: str, place: Shape, held: Any) -> Problem:

@@ -6,6 +6,8 @@ from typing import Any, Final
 from mcp_server.kernel.errors import ValidationFailed
 
 CHANGE: Final = "change"
+SURE: Final = "is_sure"
+UNCLEAR: Final = "is_unclear"
 LIKE: Final[Any] = ...
 """Stands for whatever would do at an argument."""
 
@@ -19,3 +21,19 @@ def not_together(message: str, *, next: str = "", **change: Any) -> ValidationFa
         change: for arguments by their names: None for one to leave out, `LIKE` for one to add, or its value.
     """
     return ValidationFailed(message, next=next, details={CHANGE: change})
+
+
+def meant(message: str, **change: Any) -> ValidationFailed:
+    """The refusal of arguments of which it is known what was meant: they are shown as the call to send.
+
+    Args:
+        message: what is wrong.
+        change: for arguments by their names: None for one to leave out, or its value.
+    """
+    return ValidationFailed(message, details={CHANGE: change, SURE: True})
+
+
+def unclear(message: str, *, next: str = "") -> ValidationFailed:  # noqa: A002
+    """The refusal of a value in whose place none is made up: it names one of several things, and only the caller knows
+    which."""
+    return ValidationFailed(message, next=next, details={UNCLEAR: True})

@@ -9,7 +9,9 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from mcp_server.domain.state.commands import Addressed, PatchDocument, SetDocument
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode
+from mcp_server.domain.state.dialects import require_meant
 from mcp_server.domain.state.model import document_id
+from mcp_server.domain.state.seeming import require_object
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, LimitExceeded, OpsError
 from mcp_server.kernel.json_pointers import escape, member_at
@@ -141,10 +143,19 @@ def patched(command: PatchDocument, current: str | None) -> tuple[RawJson, int]:
     """
     budget, value = patch_budget(), None if current is None else json.loads(current)
     if command.json_patch is None:
+        _require_meant(command, value)
         made = merge_patch(value, command.merge_patch, budget)
     else:
         made = json_patch(value, command.json_patch, budget)
     return check_json(made, "patched document"), budget.taken
+
+
+def _require_meant(command: PatchDocument, value: Any) -> None:
+    """Refuse a merge patch that would do to the value what hardly anybody means."""
+    where = command.model_dump(include={"namespace", "key", "expected_version", "note"}, exclude_none=True)
+    if command.expected_version is None:
+        require_object(where, value)
+    require_meant(where, command.merge_patch or {}, value)
 
 
 def places(command: PatchDocument) -> list[str]:
