@@ -64,19 +64,27 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
 async def _one(desk: Desk, call: Call, args: FindArguments, agent_id: str) -> FindResult:
     """One agent; with how well it fits a task, where one is named beside it."""
     agent = await _with_holds(desk, call, await desk.agents.get(call, agent_id))
+    agent, fits = await _fitting(desk, call, agent, args.for_task)
+    others = args.model_copy(update={"capability": None, "for_task": None})
+    amiss = as_asked(others, "agent_id", agent, {"name": "name", "status": "status", "tag": "tags"})
+    said = " ".join(filter(None, (amiss, _lacking(agent, args.capability), fits)))
+    return FindResult(agent=agent, hint=said or None)
+
+
+def _lacking(agent: AgentView, capability: str | None) -> str:
     able = [one["name"] for one in agent.capabilities or ()]
-    told = {"name": "name", "status": "status", "tag": "tags"}
-    amiss = [as_asked(args.model_copy(update={"capability": None, "for_task": None}), "agent_id", agent, told)]
-    if args.capability is not None and args.capability not in able:
-        amiss.append(f"It lacks the capability {named(args.capability)}.")
-    if args.for_task is not None:
-        ranked = await desk.agents.candidates(call, *await desk.tasks.needs(call, args.for_task))
-        fits = next((one for one in ranked if one.id == agent.id), None)
-        agent = agent if fits is None else agent.evolved({"score": fits.score, "reason": fits.reason})
-        amiss += (
-            [f"It cannot take {args.for_task} up now."] if fits is None else [f"For {args.for_task}: {fits.reason}."]
-        )
-    return FindResult(agent=agent, hint=" ".join(filter(None, amiss)) or None)
+    return "" if capability is None or capability in able else f"It lacks the capability {named(capability)}."
+
+
+async def _fitting(desk: Desk, call: Call, agent: AgentView, task_id: str | None) -> tuple[AgentView, str]:
+    """An agent with its score for a task, and whether it can take that up, in words."""
+    if task_id is None:
+        return agent, ""
+    ranked = await desk.agents.candidates(call, *await desk.tasks.needs(call, task_id))
+    for one in ranked:
+        if one.id == agent.id:
+            return agent.evolved({"score": one.score, "reason": one.reason}), f"For {task_id}: {one.reason}."
+    return agent, f"It cannot take {task_id} up now."
 
 
 async def _with_holds(desk: Desk, call: Call, agent: AgentView) -> AgentView:

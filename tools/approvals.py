@@ -111,7 +111,9 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     """One approval, or a list."""
     if args.approval_id is not None:
         found = await desk.approvals.get(call, args.approval_id)
-        amiss = as_asked(args, "approval_id", found, {"status": "status", "task_id": "task_id"})
+        is_answered = args.status == "answered" and found.status in ("approved", "rejected")
+        others = args.model_copy(update={"status": None}) if is_answered else args
+        amiss = as_asked(others, "approval_id", found, {"status": "status", "task_id": "task_id"})
         return FindResult(approval=found, hint=amiss)
     approvals, next_cursor, omitted = await desk.approvals.find(call, args)
     return FindResult(

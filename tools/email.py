@@ -71,7 +71,7 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
         return FindResult(templates=await desk.emails.templates(call))
     if args.email_id is not None:
         found = await desk.emails.get(call, args.email_id)
-        amiss = as_asked(args, "email_id", found, {name: name for name in ("to", "status", "template")})
+        amiss = as_asked(args, "email_id", found, {"status": "status", "template": "template"})
         return FindResult(email=found, hint=amiss)
     emails, next_cursor, omitted = await desk.emails.find(call, args)
     why = None if emails else await nothing_sent(desk, call, args)

@@ -74,14 +74,24 @@ def as_asked(args: BaseModel, id_: str, thing: View, told: Mapping[str, str]) ->
         thing: what is shown.
         told: by the names of arguments, which member of the thing tells of each.
     """
-    names = args.model_fields_set - _OF_LISTS - {id_}
-    asked = {name: getattr(args, name) for name in sorted(names)}
-    asked = {name: value for name, value in asked.items() if value is not None and value not in ((), False)}
+    asked = _narrowing(args, id_)
     unmet = [_unmet(name, value, getattr(thing, told[name])) for name, value in asked.items() if name in told]
-    left = [f"`{name}`" for name in asked if name not in told]
-    said = [f"{several(left)} only narrow lists: {id_} shows that one."] if left else []
-    said += [f"It is not what was asked beside its id: {'; '.join(filter(None, unmet))}."] if any(unmet) else []
-    return " ".join(said) or None
+    left = several([f"`{name}`" for name in asked if name not in told])
+    said = [
+        f"{left} only narrow lists: {id_} shows that one." if left else "",
+        _unlike_asked(list(filter(None, unmet))),
+    ]
+    return " ".join(filter(None, said)) or None
+
+
+def _narrowing(args: BaseModel, id_: str) -> dict[str, Any]:
+    """What was asked for beside an id."""
+    asked = {name: getattr(args, name) for name in sorted(args.model_fields_set - _OF_LISTS - {id_})}
+    return {name: value for name, value in asked.items() if value not in (None, (), False)}
+
+
+def _unlike_asked(unmet: Sequence[str]) -> str:
+    return f"It is not what was asked beside its id: {'; '.join(unmet)}." if unmet else ""
 
 
 def _unmet(name: str, asked: Any, has: Any) -> str | None:

@@ -50,7 +50,7 @@ Number = Annotated[
 class PatchOperation(Frozen):
     """One step of an RFC 6902 patch, or `increment`, which the RFC does not know: `value` is added to the number at the
     path, or to 0 where no member has that name, and refused below `minimum`. Members that neither knows are passed
-    over, as the RFC asks."""
+    over here, as the RFC asks."""
 
     model_config = ConfigDict(extra="ignore")
 

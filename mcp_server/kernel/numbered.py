@@ -22,19 +22,24 @@ def numbered(lists: str, *, newest: bool = False) -> Callable[[Any], Any]:
     left_out = " Leave it out for the newest;" if newest else ""
 
     def read(given: Any) -> Any:
-        word = folded(given) if isinstance(given, str) else ""
-        if newest and word in _NEWEST:
+        if newest and isinstance(given, str) and folded(given) in _NEWEST:
             return None
-        found = _NUMBERED.fullmatch(given) if isinstance(given, str) else None
-        number: Any = int(found[1]) if found is not None else given
-        is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
-        if given is None or (is_number and number >= 1):
-            return number
-        if isinstance(given, str) or is_number:
+        number = _number_in(given)
+        if _is_none(number):
             said = quoted(given, 60) if isinstance(given, str) else given
             raise unclear(
                 f"{said} is not accepted; it takes a whole number of at least 1.{left_out} {lists} lists them"
             )
-        return given
+        return number
 
     return read
+
+
+def _number_in(given: Any) -> Any:
+    found = _NUMBERED.fullmatch(given) if isinstance(given, str) else None
+    return given if found is None else int(found[1])
+
+
+def _is_none(number: Any) -> bool:
+    """Whether it is a word, or a number that nothing has; what else is wrong with it is said elsewhere."""
+    return isinstance(number, str) or (isinstance(number, (int, float)) and not isinstance(number, bool) and number < 1)

@@ -67,7 +67,7 @@ async def test_the_patch_that_a_refusal_shows_does_what_was_meant_and_nothing_el
 
 
 async def test_a_document_keeps_names_that_look_like_paths_where_it_has_such(tmp_path: Path):
-    routes = {"/": {"/health": 1, "/users": 2}, "files": {"a.py": 1, "a": {}}}
+    routes: dict[str, dict[str, Any]] = {"/": {"/health": 1, "/users": 2}, "files": {"a.py": 1, "a": {}}}
     async with desk(tmp_path) as client:
         await called(client, "state_set", PLAN | {"value": routes})
         patch = {"/": {"/users/x": 3, "/health": None}, "files": {"b.py": 2, "a.txt": 1}}

@@ -125,6 +125,7 @@ class OpenCall(Frozen):
         return Key(self.idempotency_key, content_hash=canonical_hash(said))
 
 
+_CANDIDATE = Meant("an ICE candidate", {"candidate": "candidate:1 ...", "sdpMid": "0"})
 _NEEDS: dict[str, str] = {
     "say": "text",
     "play": "wav",
@@ -165,9 +166,9 @@ class ControlCall(Frozen):
     approval_id: ApprovalId | None = None
     choices: tuple[Line, ...] = Field(default=(), max_length=20)
     wav: Wav | None = Field(default=None, description="base64, or namespace/key of a document")
-    participants: tuple[Party, ...] = Field(default=(), max_length=PARTICIPANTS_MAX, examples=[["user:local"]])
+    participants: tuple[Party, ...] = Field(default=(), max_length=PARTICIPANTS_MAX)
     offer: Sdp | None = None
-    candidate: dict[str, Any] | None = Field(default=None, examples=[{"candidate": "candidate:1 ...", "sdpMid": "0"}])
+    candidate: Annotated[dict[str, Any], _CANDIDATE] | None = None
     idempotency_key: Line | None = None
 
     @model_validator(mode="after")
