@@ -19,7 +19,7 @@ from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.facts import AGENT, beside
-from tools.hints import hint
+from tools.hints import as_asked, hint
 from tools.spec import DESTROY, READ, UPDATE, Part, Tool, counted, listed
 
 HOLDERS_MAX = 5
@@ -47,7 +47,7 @@ class FindResult(View):
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     """One agent by its id, candidates for a task, or a filtered list."""
     if args.agent_id is not None:
-        return FindResult(agent=await _with_holds(desk, call, await desk.agents.get(call, args.agent_id)))
+        return await _one(desk, call, args, args.agent_id)
     if args.for_task is not None:
         needs = await desk.tasks.needs(call, args.for_task)
         ranked = await desk.agents.candidates(call, *needs)
@@ -59,6 +59,32 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     return FindResult(
         agents=agents, next_cursor=next_cursor, omitted=omitted, at_least=floors(omitted=omitted), hint=why
     )
+
+
+async def _one(desk: Desk, call: Call, args: FindArguments, agent_id: str) -> FindResult:
+    """One agent; with how well it fits a task, where one is named beside it."""
+    agent = await _with_holds(desk, call, await desk.agents.get(call, agent_id))
+    agent, fits = await _fitting(desk, call, agent, args.for_task)
+    others = args.model_copy(update={"capability": None, "for_task": None})
+    amiss = as_asked(others, "agent_id", agent, {"name": "name", "status": "status", "tag": "tags"})
+    said = " ".join(filter(None, (amiss, _lacking(agent, args.capability), fits)))
+    return FindResult(agent=agent, hint=said or None)
+
+
+def _lacking(agent: AgentView, capability: str | None) -> str:
+    able = [one["name"] for one in agent.capabilities or ()]
+    return "" if capability is None or capability in able else f"It lacks the capability {named(capability)}."
+
+
+async def _fitting(desk: Desk, call: Call, agent: AgentView, task_id: str | None) -> tuple[AgentView, str]:
+    """An agent with its score for a task, and whether it can take that up, in words."""
+    if task_id is None:
+        return agent, ""
+    ranked = await desk.agents.candidates(call, *await desk.tasks.needs(call, task_id))
+    for one in ranked:
+        if one.id == agent.id:
+            return agent.evolved({"score": one.score, "reason": one.reason}), f"For {task_id}: {one.reason}."
+    return agent, f"It cannot take {task_id} up now."
 
 
 async def _with_holds(desk: Desk, call: Call, agent: AgentView) -> AgentView:
@@ -120,7 +146,8 @@ def _again(agent: AgentState) -> str:
 
 def _say_found(result: FindResult) -> str:
     if result.agent is not None:
-        return f"Agent {result.agent.name} ({result.agent.id}) is {result.agent.status}{_holds(result.agent)}."
+        who = f"Agent {result.agent.name} ({result.agent.id})"
+        return f"{who} is {result.agent.status}{_holds(result.agent)}. {result.hint or ''}".rstrip()
     return f"{listed(len(result.agents or ()), 'agent', result.omitted)} {result.hint or ''}".rstrip()
 
 

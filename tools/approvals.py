@@ -25,6 +25,7 @@ from mcp_server.kernel.paging import LIMIT_MAX, floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.values import Frozen
 from mcp_server.kernel.views import View
+from tools.hints import as_asked
 from tools.nothing import no_such_questions
 from tools.spec import ADD, READ, Tool, listed, several
 
@@ -125,7 +126,11 @@ class FindResult(View):
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     """One approval, or a list."""
     if args.approval_id is not None:
-        return FindResult(approval=await desk.approvals.get(call, args.approval_id))
+        found = await desk.approvals.get(call, args.approval_id)
+        is_answered = args.status == "answered" and found.status in ("approved", "rejected")
+        others = args.model_copy(update={"status": None}) if is_answered else args
+        amiss = as_asked(others, "approval_id", found, {"status": "status", "task_id": "task_id"})
+        return FindResult(approval=found, hint=amiss)
     approvals, next_cursor, omitted = await desk.approvals.find(call, args)
     return FindResult(
         approvals=approvals,
@@ -286,6 +291,6 @@ TOOLS = (
         arguments=FindArguments,
         result=FindResult,
         does=lambda desk: partial(find, desk),
-        say=lambda r: _say_found(r.approval) if r.approval else _say_listed(r),
+        say=lambda r: f"{_say_found(r.approval)} {r.hint or ''}".rstrip() if r.approval else _say_listed(r),
     ),
 )

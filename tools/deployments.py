@@ -27,7 +27,7 @@ from mcp_server.kernel.meaning import DeploymentName
 from mcp_server.kernel.paging import LIMIT_MAX, floors
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.views import View
-from tools.hints import hint
+from tools.hints import as_asked, hint
 from tools.spec import DESTROY, READ, UPDATE, Alone, Hints, Part, Tool, counted, listed
 
 _NAMED = ("name", "environment", "target")
@@ -58,11 +58,15 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FoundDeployments:
         none = (
             "There is no log: its target keeps none here, or nothing has run." if args.logs and not found.logs else None
         )
-        return FoundDeployments(deployment=found, hint=none)
+        amiss = as_asked(args, "deployment_id", found, {name: name for name in (*_NAMED, "status")})
+        return FoundDeployments(deployment=found, hint=" ".join(filter(None, (none, amiss))) or None)
     deployments, next_cursor, omitted = await desk.deployments.find(call, args)
-    why = None if deployments else await _nothing_of(desk, call, args)
+    why = (None if deployments else await _nothing_of(desk, call, args)) or (_NO_LOGS if args.logs else None)
     known = floors(omitted=omitted)
     return FoundDeployments(deployments=deployments, next_cursor=next_cursor, omitted=omitted, at_least=known, hint=why)
+
+
+_NO_LOGS = "`logs` shows the log of one deployment: name it by deployment_id."
 
 
 async def _nothing_of(desk: Desk, call: Call, args: FindArguments) -> str | None:

@@ -21,6 +21,7 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.together import not_together
 from mcp_server.kernel.views import View
 from tools.facts import EMAIL, as_json, beside
+from tools.hints import as_asked
 from tools.nothing import nothing_sent
 from tools.spec import READ, Alone, Hints, Part, Tool, listed, several
 
@@ -70,7 +71,9 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     if args.templates:
         return FindResult(templates=await desk.emails.templates(call))
     if args.email_id is not None:
-        return FindResult(email=await desk.emails.get(call, args.email_id))
+        found = await desk.emails.get(call, args.email_id)
+        amiss = as_asked(args, "email_id", found, {"status": "status", "template": "template"})
+        return FindResult(email=found, hint=amiss)
     emails, next_cursor, omitted = await desk.emails.find(call, args)
     why = None if emails else await nothing_sent(desk, call, args)
     return FindResult(
@@ -130,7 +133,8 @@ def _say_found(result: FindResult) -> str:
     if result.templates is not None:
         return listed(len(result.templates), "template", None)
     if result.email is not None:
-        return f"{result.email.id} is {_status(result.email)}. {_say_provider(result.email.provider)}"
+        kept = _say_provider(result.email.provider)
+        return f"{result.email.id} is {_status(result.email)}. {kept} {result.hint or ''}".rstrip()
     mails = result.emails or ()
     return " ".join(filter(None, (listed(len(mails), "email", result.omitted), result.hint, *_say_where(mails))))
 

@@ -1,9 +1,15 @@
 """What an empty list is answered with where it was narrowed by what there is nothing of."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import BaseModel
 
 from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named, quoted
+from mcp_server.kernel.views import View
+from tools.spec import several
 
 NAMES_SHOWN = 20
 
@@ -49,4 +55,53 @@ def _hint(noun: str, name: str, asked: str, known: set[str]) -> str | None:
 def phrase(text: str | None) -> str | None:
     """That several words are looked for as one phrase, where nothing was found by them."""
     words = (text or "").split()
+    if any(mark in (text or "") for mark in "*?%"):
+        plain = re.split(r"[*?%]+", (text or "").strip("*?% "))[0]
+        instead = f": try {quoted(plain)}" if plain else ""
+        return f"`text` is looked for as it stands, anywhere in words; * and ? stand for nothing else{instead}."
     return f"`text` is one phrase: try one word of it, such as {quoted(words[0])}." if words[1:] else None
+
+
+_OF_LISTS = frozenset(("limit", "cursor", "logs", "templates"))
+
+
+def as_asked(args: BaseModel, id_: str, thing: View, told: Mapping[str, str]) -> str | None:
+    """Whether the one thing that is shown by its id is what was asked for beside that.
+
+    Args:
+        args: what was asked.
+        id_: the name of the id.
+        thing: what is shown.
+        told: by the names of arguments, which member of the thing tells of each.
+    """
+    asked = _narrowing(args, id_)
+    unmet = [_unmet(name, value, getattr(thing, told[name])) for name, value in asked.items() if name in told]
+    left = several([f"`{name}`" for name in asked if name not in told])
+    said = [
+        f"{left} only narrow lists: {id_} shows that one." if left else "",
+        _unlike_asked(list(filter(None, unmet))),
+    ]
+    return " ".join(filter(None, said)) or None
+
+
+def _narrowing(args: BaseModel, id_: str) -> dict[str, Any]:
+    """What was asked for beside an id."""
+    asked = {name: getattr(args, name) for name in sorted(args.model_fields_set - _OF_LISTS - {id_})}
+    return {name: value for name, value in asked.items() if value not in (None, (), False)}
+
+
+def _unlike_asked(unmet: Sequence[str]) -> str:
+    return f"It is not what was asked beside its id: {'; '.join(unmet)}." if unmet else ""
+
+
+def _unmet(name: str, asked: Any, has: Any) -> str | None:
+    wanted, there = _each(asked), _each(has)
+    if any(one in there for one in wanted):
+        return None
+    return f"its {name} is {several(list(map(named, there))) or 'nothing'}, not {several(list(map(named, wanted)))}"
+
+
+def _each(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [str(one) for one in cast("Sequence[Any]", value)] if isinstance(value, (list, tuple)) else [str(value)]

@@ -39,10 +39,17 @@ def _say_acquired(result: AcquiredLock) -> str:
         token = f"with fencing token {lock.fencing_token}"
         shared = " (shared)" if lock.mode == "shared" else ""
         held = f"{_who(lock)} holds {named(lock.name)}{shared} {token} for {lock.seconds_left} s{_if_silent(lock)}."
-        return " ".join((held, *(f"But {one}" for one in result.warnings or ())))
+        before = "" if lock.instead_of is None else f" It took the place of {lock.instead_of}."
+        said = f"{held}{before}{_kept(lock.unchanged)}"
+        return " ".join((said, *(f"But {one}" for one in result.warnings or ())))
     line = "; ".join(f"{_who(one)} waits for {named(one.name)} before you ({one.mode})" for one in result.line or ())
     why = "; ".join(filter(None, (_holders(result.held_by or ()), "and others" if result.more else "", line)))
     return f"Not acquired: {why}. {_what_next(result)}"
+
+
+def _kept(unchanged: bool | None) -> str:
+    """That a hold lasts as long as it did, which is longer than was asked for."""
+    return " That is as long as before: a hold is never cut short, only released." if unchanged else ""
 
 
 def _what_next(result: AcquiredLock) -> str:
@@ -63,9 +70,12 @@ def _say_released(result: ReleasedLock) -> str:
         return f"Released: {result.was}.{_say_forced(result.forced_from)}"
     said = f"{_who(lock)} holds {named(lock.name)} until {lock.expires_at}"
     if result.handed_to is None:
-        return f"{said}{_if_silent(lock)}."
+        whose = "" if lock.renewed_for is None else " It is another's, for whom you kept it; without renew_seconds, "
+        whose += "force takes it away." if whose else ""
+        return f"{said}{_if_silent(lock)}.{_kept(lock.unchanged)}{whose}"
     token = "" if lock.fencing_token is None else f" under fencing token {lock.fencing_token}"
-    return f"{said}{token}. It is not told of that: messages_send(to=[{quoted(result.handed_to)}], body=...) does."
+    said = f"{said}{token}.{_kept(lock.unchanged)}"
+    return f"{said} It is not told of that: messages_send(to=[{quoted(result.handed_to)}], body=...) does."
 
 
 def _say_forced(loser: str | None) -> str:

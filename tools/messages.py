@@ -1,5 +1,6 @@
 """Tools of messages between agents and people."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
@@ -19,7 +20,13 @@ def _say_sent(result: SentMessage) -> str:
     to = f"{result.message.id} sent to {', '.join(result.message.to)}"
     if result.message.replayed:
         return f"A repeat: under this key, message {to} before; nothing was sent now.{skipped}"
-    return f"Message {to}.{skipped}{_say_away(result)}"
+    return f"Message {to}.{skipped}{_say_away(result)}{_say_unknown(result.message.unknown or ())}"
+
+
+def _say_unknown(people: Sequence[str]) -> str:
+    """That a message waits for people who have not been here."""
+    nobody = several(list(map(named, people)))
+    return f" There is no {nobody} here yet: it waits for somebody who comes as that one." if people else ""
 
 
 def _say_away(result: SentMessage) -> str:

@@ -92,7 +92,8 @@ def _say_written(result: DocumentResult | SetResult) -> str:
     if not isinstance(result, SetResult):
         return f"{name} is at version {document.version}.{_replaced(result)}"
     merged, stays = _MERGED.get(result.merged, ""), _stays(result.was_to_expire_at)
-    return f"{name} is at version {document.version}{merged}.{stays}{_replaced(result)}"
+    hint = "" if document.hint is None else f" {document.hint}"
+    return f"{name} is at version {document.version}{merged}.{hint}{stays}{_replaced(result)}"
 
 
 def _numbers(now: Mapping[str, float]) -> str:

@@ -38,7 +38,7 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
-from tools.hints import hint
+from tools.hints import as_asked, hint
 from tools.nothing import no_such_tasks
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, counted, listed, several
 from tools.waited import say_waited
@@ -68,7 +68,9 @@ class FindResult(View):
 async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     """One task by its id, or a filtered list."""
     if args.task_id is not None:
-        return FindResult(task=await desk.tasks.get(call, args.task_id))
+        found = await desk.tasks.get(call, args.task_id)
+        told = {"status": "status", "kind": "kind", "tag": "tags", "parent_id": "parent_id"}
+        return FindResult(task=found, hint=as_asked(args, "task_id", found, told))
     tasks, next_cursor, omitted = await desk.tasks.find(call, args)
     counts = await desk.tasks.counts(call)
     why = None if tasks else await no_such_tasks(desk, call, args)
@@ -82,7 +84,8 @@ def _say_found(result: FindResult) -> str:
         waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
         why = f" ({quoted(result.task.pause_reason)})" if result.task.pause_reason else ""
         said = f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}{why}"
-        return f"{said}{_lies(result.task.lease)}.{waits}{_say_attempts(result.task.attempts or ())}"
+        hint = "" if result.hint is None else f" {result.hint}"
+        return f"{said}{_lies(result.task.lease)}.{waits}{_say_attempts(result.task.attempts or ())}{hint}"
     tasks = result.tasks or ()
     found = listed(len(tasks), "task", result.omitted, [one.status for one in tasks])
     return f"{found} {result.hint or ''}".rstrip()

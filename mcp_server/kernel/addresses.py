@@ -41,7 +41,8 @@ def parse_address(text: str) -> Address:
     if name is None or not _is_local(local) or not _is_domain(domain):
         raise ValidationFailed(
             f"{quoted(text, 80)} is not an email address.",
-            next='Write ann@example.org, Ann Lee <ann@example.org> or "Lee, Ann" <ann@example.org>.',
+            next='Write ann@example.org, Ann Lee <ann@example.org> or "Lee, Ann" <ann@example.org>.'
+            + ("" if "@" in text else " An agent or a user is written to by messages_send."),
         )
     return Address(name, local, domain)
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import JSON_DEPTH_MAX
+from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.quoting import named
 
 _INDEX_DIGITS_MAX = 9
@@ -51,7 +52,15 @@ def child(node: Any, token: str, where: str) -> Any:
     if isinstance(node, list):
         items = cast("list[Any]", node)
         return items[index(items, token, len(items) - 1)]
-    raise ValidationFailed(f"the path {named(where)} does not exist.")
+    raise ValidationFailed(f"the path {named(where)} does not exist.", next=_near(node, token))
+
+
+def _near(node: Any, token: str) -> str:
+    if not isinstance(node, dict):
+        return ""
+    if not token:
+        return 'A path that ends in "/" is a member with an empty name; "" is the whole document.'
+    return did_you_mean(near(token, cast("dict[str, Any]", node))).strip()
 
 
 def index(items: list[Any], token: str, highest: int) -> int:

@@ -22,6 +22,9 @@ from mcp_server.kernel.values import Frozen
 SHOWN_CHARACTERS_MAX = 80
 """How much of a value is told that a `test` found."""
 
+OPERATION_CHARACTERS_MAX = 500
+"""So long an operation is shown whole."""
+
 PATCH_STEPS_MAX = 4 * INPUT_BYTES_MAX
 PATHS_CHARACTERS_MAX = 16 * INPUT_BYTES_MAX
 CLASHES_MAX = 100
@@ -39,7 +42,7 @@ Number = Annotated[
     int | Annotated[float, Field(allow_inf_nan=False)],
     BeforeValidator(_no_truth),
     WithJsonSchema({"type": "number"}),
-    Meant("a number", "0"),
+    Meant("a number", 0),
 ]
 """Whole numbers stay whole, however large: a float is not exact beyond 2**53."""
 
@@ -47,7 +50,7 @@ Number = Annotated[
 class PatchOperation(Frozen):
     """One step of an RFC 6902 patch, or `increment`, which the RFC does not know: `value` is added to the number at the
     path, or to 0 where no member has that name, and refused below `minimum`. Members that neither knows are passed
-    over, as the RFC asks."""
+    over here, as the RFC asks."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -264,6 +267,20 @@ def _require_enough(found: float, added: float, minimum: float | None) -> None:
         )
 
 
+def _joined(parts: Sequence[str]) -> str:
+    return "/".join(map(escape, parts))
+
+
+def _no_parent(where: str, inside: Sequence[str], value: Any) -> ValidationFailed:
+    """That there is nothing at a path in which something is to be put."""
+    for part in reversed(inside):
+        value = [value] if part in (_END_OF_LIST, "0") else {part: value}
+    whole = dump_json({"op": "add", "path": where, "value": value})
+    right = f"The operation that puts it there with what is around it: {whole}."
+    right = right if len(whole) <= OPERATION_CHARACTERS_MAX else f"Add {named(where)} with what is in it."
+    return ValidationFailed(f"{named(where)} does not exist.", next=f"Nothing was changed. {right}")
+
+
 class _Patching:
     """A document while it is patched. What is copied, put in and compared is counted first."""
 
@@ -317,15 +334,20 @@ class _Patching:
             raise ValidationFailed("it needs a value.")
         return _copied(self._budget.spend(operation.value))
 
-    def _parent(self, pointer: str) -> tuple[Any, str]:
+    def _parent(self, pointer: str, value: Any = _ABSENT) -> tuple[Any, str]:
+        """What holds the last part of a path; a refusal names the first part that there is not, and how a value would
+        be put there with what is around it."""
         *above, last = tokens(pointer)
         node: Any = self.root
-        for token in above:
-            node = child(node, token, pointer)
+        for depth, token in enumerate(above):
+            where = _joined(above[: depth + 1])
+            if isinstance(node, dict) and token not in node and value is not _ABSENT:
+                raise _no_parent(where, [*above[depth + 1 :], last], value)
+            node = child(node, token, where)
         return node, last
 
     def _insert(self, pointer: str, value: Any) -> None:
-        node, token = self._parent(pointer)
+        node, token = self._parent(pointer, value)
         if isinstance(node, dict):
             node[token] = value
         elif isinstance(node, list):

@@ -43,7 +43,7 @@ HINTS = {
     "restart": ("retry", "start"),
     "scheduled": ("queued", "pending"),
     "set": ("replace", "add"),
-    **dict.fromkeys(("inc", "incr", "increase", "decrement", "sum"), ("increment",)),
+    **dict.fromkeys(("inc", "incr", "increase", "sum"), ("increment",)),
     "start": ("resume",),
     "stop": ("cancel", "pause", "drain"),
     "success": ("completed",),
@@ -153,6 +153,7 @@ SAFETIES = frozenset(
         *("expected_version", "base_version", "if_match", "if_version", "if_absent", "if_not_exists", "only_if"),
         *("plan_hash", "lease_token", "idempotency_key", "approval_id", "require_approval", "requires_approval"),
         *("needs_approval", "confirm", "what_if", "approvers", "approver", "reviewers"),
+        *("nx", "create_only", "only_if_absent", "if", "if_value", "when"),
         *("to_agent", "deadline", "due", "due_at", "due_date", "due_by"),
     )
 )

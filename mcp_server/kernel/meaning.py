@@ -47,6 +47,7 @@ class Meant:
         parts: what each of several looks like that stand in one text, divided by commas.
         also: of a choice, other words for its values that mean exactly the same; a yes or no is `true` or `false`.
         instead: of a choice, what does what a word says that is none of its values.
+        words_of: what becomes of one text that stands for a list of these; itself where that cannot be told.
     """
 
     words: str = ""
@@ -54,6 +55,7 @@ class Meant:
     parts: str | None = None
     also: Mapping[str, str] = field(default_factory=dict[str, str])
     instead: Mapping[str, str] = field(default_factory=dict[str, str])
+    words_of: Callable[[str], Any] | None = None
 
 
 def bare_id(given: Any) -> Any:
@@ -150,5 +152,13 @@ AGENT = Meant("an agent's name or id", "scribe")
 EVENT_TYPE = Meant("a type of event", "task.completed")
 TARGET = Meant("where deployments run, a target that this server has", "compose")
 LAUNCHER = Meant("a launcher that the operator declared", "worker")
-AgentName = Annotated[str, _TIDIED, _ID_LENGTH, _of_kind("agent", "instance"), AGENT]
+
+
+def _as_it_is_told(given: Any) -> Any:
+    """An agent as answers tell of who spoke: `agent:scribe via user:local` is `scribe`."""
+    text = bare_id(given)
+    return text.partition(" via ")[0].removeprefix("agent:") if isinstance(text, str) and " via " in text else text
+
+
+AgentName = Annotated[str, BeforeValidator(_as_it_is_told), _ID_LENGTH, _of_kind("agent", "instance"), AGENT]
 """An agent by its name or id, or by the id of one of its instances."""

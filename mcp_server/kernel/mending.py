@@ -74,7 +74,7 @@ def _can_be_put_right(shape: Shape, given: Mapping[str, Any], problem: Problem) 
     else: whoever sends that call would change, or make, what was never meant."""
     if problem.change is not None:
         return True
-    if not problem.loc or problem.is_whole or _would_lose_a_safety(given, problem):
+    if not problem.loc or problem.is_whole or problem.is_unclear or _would_lose_a_safety(given, problem):
         return False
     if problem.kind != "wrong":
         return True
@@ -103,7 +103,8 @@ def _put_right(shape: Shape, now: Mended, problem: Problem) -> Mended:
     place = place_of(shape, problem.loc)
     if problem.change is not None:
         together = _together(place, problem.change)
-        return now._replace(arguments=put_at(now.arguments, problem.loc, together), is_sure=False)
+        is_sure = now.is_sure and problem.is_meant
+        return now._replace(arguments=put_at(now.arguments, problem.loc, together), is_sure=is_sure)
     *around, last = problem.loc
     if problem.is_empty:
         return _left_out(now, around, str(last))

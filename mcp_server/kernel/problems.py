@@ -18,7 +18,7 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.shapes import SECONDS, Shape
 from mcp_server.kernel.synonyms import SAME
 from mcp_server.kernel.taking import as_percent
-from mcp_server.kernel.together import CHANGE
+from mcp_server.kernel.together import CHANGE, SURE, UNCLEAR
 from mcp_server.kernel.wording import UNSAID, accepted, example_of
 
 WHOLE = "arguments"
@@ -52,6 +52,8 @@ class Problem:
         is_empty: whether it is an empty text where something may be left out.
         is_whole: whether it is how the members of an object go together, each of which is accepted.
         change: of such, what to leave out (None) or to add.
+        is_meant: whether that is known to be what was meant.
+        is_unclear: whether no example may stand in its place.
     """
 
     loc: tuple[str | int, ...]
@@ -63,6 +65,8 @@ class Problem:
     is_empty: bool = False
     is_whole: bool = False
     change: Mapping[str, Any] | None = None
+    is_meant: bool = False
+    is_unclear: bool = False
 
     @property
     def path(self) -> str:
@@ -175,8 +179,16 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
         return _unknown(loc, name, place_of(shape, loc[:-1]), value_at(given, loc[:-1]))
     if kind == _OURS:
         said = item["msg"].removeprefix("Value error, ").rstrip(".")
-        change = getattr(item["ctx"]["error"], "details", {}).get(CHANGE)
-        return Problem(loc, said, is_whole=isinstance(value_at(given, loc), dict), change=change)
+        details = getattr(item["ctx"]["error"], "details", {})
+        is_whole = isinstance(value_at(given, loc), dict)
+        return Problem(
+            loc,
+            said,
+            is_whole=is_whole,
+            change=details.get(CHANGE) or None,
+            is_meant=SURE in details,
+            is_unclear=UNCLEAR in details,
+        )
     if item["loc"][-1:] == (_KEY,):
         around = place_of(shape, loc[:-1])
         return Problem(
@@ -189,8 +201,9 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
         return Problem(
             loc, f"{len(value_at(given, loc))} characters are too many; it takes at most {place.bounds[1]:g}"
         )
-    wrong = _wrong(loc, place, value_at(given, loc), name, place_of(shape, loc[:-1]))
-    return replace(wrong, is_too_much=kind == "less_than_equal")
+    value = value_at(given, loc)
+    wrong = _wrong(loc, place, value, name, place_of(shape, loc[:-1]))
+    return replace(wrong, is_too_much=True) if kind == "less_than_equal" else wrong
 
 
 def _unknown(loc: tuple[str | int, ...], name: str, place: Shape, held: Any) -> Problem:

@@ -1,6 +1,6 @@
 """Members of objects by the names and in the places that they are meant for."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from mcp_server.kernel.durations import is_duration
@@ -12,7 +12,7 @@ STRANGE_MAX = 100
 """So many names of nothing are looked at for what they mean: each is compared with all others."""
 _NO_PLURALS = ("retries", "args")
 """Words that look like others of another number, and count, or are, something else."""
-_FILES = ("path", "file", "resource")
+_FILES = ("path", "file", "resource", "key")
 """Names for what is named by a path where such is meant, as locks are."""
 
 
@@ -39,9 +39,17 @@ def are_too_strange(given: Mapping[str, Any], names: Mapping[str, Shape]) -> boo
 def _meant(name: str, names: Mapping[str, Shape], value: Any, noun: str) -> str:
     plain = folded(name)
     there = [one for one in _names_for(plain, names, noun) if one in names]
-    found = next((one for one in there if names[one].could_hold(value)), next(iter(there), name))
+    found = _fitting(there, names, value) or name
     lasting = f"{plain}{SECONDS}"
     return lasting if found == name and lasting in names and is_duration(value) else found
+
+
+def _fitting(there: Sequence[str], names: Mapping[str, Shape], value: Any) -> str | None:
+    """Of several names the one whose place takes such a value; digits are a number where one of them is."""
+    is_number = isinstance(value, str) and value.isdecimal()
+    numbers = [one for one in there if is_number and names[one].kind == "integer"]
+    fits = [one for one in there if names[one].could_hold(value)]
+    return next(iter([*numbers, *fits, *there]), None)
 
 
 def _names_for(plain: str, names: Mapping[str, Shape], noun: str) -> Iterator[str]:

@@ -151,7 +151,10 @@ SAME = {
     "note": ("reason",),
     "notes": ("description",),
     "ns": ("namespace",),
-    "operation": ("action",),
+    "operation": (
+        "action",
+        "op",
+    ),
     "operations": ("calls",),
     "options": ("choices",),
     "outbox": ("sent",),

@@ -75,9 +75,11 @@ def _value(shape: Shape, value: Any) -> Any:
     return value if value is None or take is None else take(shape, value)
 
 
-def _list(shape: Shape, value: Any) -> list[Any]:
+def _list(shape: Shape, value: Any) -> Any:
     item = cast("Shape", shape.item)
     value = _by_name(item, _read(value, *("[{" if item.kind in ("object", "map") else "[")))
+    if item.meant.words_of is not None and isinstance(value, str):
+        return item.meant.words_of(value)
     listed = cast("list[Any]", value) if isinstance(value, list) else _split(_one_of(item), value)
     return listed if _is_over(shape, listed) else [_value(item, one) for one in listed]
 
@@ -124,10 +126,15 @@ def _map(shape: Shape, value: Any) -> Any:
 
 
 def _pairs(listed: list[Any]) -> Any:
-    """`["NAME=value"]` as Docker's files have it, as an object."""
-    if not listed or not all(isinstance(one, str) and "=" in one for one in listed):
+    """`["NAME=value"]` as Docker's files have it, and `[{"name": "NAME", "value": "value"}]` as those of Kubernetes, as
+    an object."""
+    if listed and all(isinstance(one, str) and "=" in one for one in listed):
+        return dict(str(one).split("=", 1) for one in listed)
+    if not listed or not all(isinstance(one, dict) and "name" in one for one in listed):
         return _only(listed)
-    return dict(str(one).split("=", 1) for one in listed)
+    if not all(one.keys() == {"name", "value"} and isinstance(one["name"], str) for one in listed):
+        return listed
+    return {one["name"]: one["value"] for one in listed}
 
 
 def _object(shape: Shape, value: Any) -> Any:

@@ -7,6 +7,8 @@ from typing import Any, Final
 from mcp_server.kernel.errors import ValidationFailed
 
 CHANGE: Final = "change"
+SURE: Final = "is_sure"
+UNCLEAR: Final = "is_unclear"
 LIKE: Final[Any] = ...
 """Stands for whatever would do at an argument."""
 
@@ -34,3 +36,19 @@ def require_span(since: datetime | None, until: datetime | None) -> None:
             since=until.isoformat(),
             until=since.isoformat(),
         )
+
+
+def meant(message: str, **change: Any) -> ValidationFailed:
+    """The refusal of arguments of which it is known what was meant: they are shown as the call to send.
+
+    Args:
+        message: what is wrong.
+        change: for arguments by their names: None for one to leave out, or its value.
+    """
+    return ValidationFailed(message, details={CHANGE: change, SURE: True})
+
+
+def unclear(message: str, *, next: str = "") -> ValidationFailed:  # noqa: A002
+    """The refusal of a value in whose place none is made up: it names one of several things, and only the caller knows
+    which."""
+    return ValidationFailed(message, next=next, details={UNCLEAR: True})

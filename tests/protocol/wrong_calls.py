@@ -5,6 +5,8 @@
 
 from typing import Any
 
+from tests.protocol.wrong_calls_shared import TAKEN_SHARED, WRONG_SHARED
+
 Wrong = tuple[str, dict[str, Any], tuple[str, ...]]
 ID = "task_bbbbbbbbbbbb"
 WORK = {"task_id": ID, "lease_token": "x"}
@@ -489,7 +491,6 @@ WRONG: list[Wrong] = [
     ("tasks_report", WORK | {"progress": True}, ("progress: true is not accepted", "percent")),
     ("tasks_finish", WORK | {"outcome": True}, ("outcome: true is not accepted", "one of completed, failed")),
     ("tasks_control", {"task_ids": {"a": 1}, "action": "retry"}, ("task_ids[0]: an object", "a task's id")),
-    ("state_get", DOC | {"version": "latest"}, ('"latest" is not accepted', "a whole number of at least 1")),
     ("state_patch", DOC | {"merge_patch": "x"}, ('merge_patch: "x" is not accepted', "an object of names and values")),
     ("state_patch", DOC | {"json_patch": {"op": "add"}}, ("json_patch[0].path: is missing",)),
     ("messages_send", {"to": "scribe", "body": {"a": 1}}, ("body: an object is not accepted", "text")),
@@ -520,7 +521,6 @@ WRONG: list[Wrong] = [
     ("locks_acquire", {"name": "l", "mode": "write"}, ("Did you mean exclusive?",)),
     ("email_find", {"status": "delivring"}, ("Did you mean delivered?",)),
     ("approvals_find", {"status": "done"}, ("Did you mean approved?",)),
-    ("deployments_control", {"deployment_id": "d", "action": "restart"}, ("Did you mean start?",)),
     ("deployments_control", {"deployment_id": "d", "action": "undo"}, ("Did you mean rollback?",)),
     ("deployments_find", {"status": "running"}, ("defined, changing, live",)),
     ("state_patch", DOC | {"json_patch": [{"op": "set", "path": "/a"}]}, ("json_patch[0].op", "add, remove, replace")),
@@ -966,3 +966,6 @@ OVERWRITING: list[tuple[str, dict[str, Any]]] = [
     ("tasks_create", task(schedule={"cron": "0 2 * * *", "timezone": "Mars"})),
     ("commit", {"calls": [{"tool": "state_set", "arguments": DOC | {"tags": ["final"]}}]}),
 ]
+
+TAKEN += TAKEN_SHARED
+WRONG += WRONG_SHARED

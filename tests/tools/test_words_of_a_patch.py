@@ -5,7 +5,7 @@ import pytest
 from mcp_server.domain.email.commands import SendEmail
 from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.state.commands import PatchDocument
-from mcp_server.kernel.json_tools import PatchOperation
+from mcp_server.domain.state.steps import PatchStep
 from tools import TOOLS
 
 (PATCH,) = (one for one in TOOLS if one.name == "state_patch")
@@ -26,7 +26,7 @@ def says(**patch: object) -> str:
         (
             {
                 "json_patch": [
-                    PatchOperation.model_validate(one)
+                    PatchStep.model_validate(one)
                     for one in (
                         {"op": "test", "path": "/z", "value": 1},
                         {"op": "move", "from": "/a", "path": "/b"},

@@ -99,6 +99,15 @@ def names_near(tx: Transaction, name: str) -> list[str]:
     return found[name]
 
 
+def skills_near(tx: Transaction, capability: str) -> list[str]:
+    """Capabilities of agents that somebody may have meant who named another; looked for as names are."""
+    looked_for: set[str] = tx.notes.setdefault(skills_near, set())
+    looked_for.add(capability)
+    if len(looked_for) > LOOKED_FOR_MAX:
+        return []
+    return near(capability, [row["value"] for row in tx.all("complete_capabilities", prefix="%")])
+
+
 def every_name(tx: Transaction) -> list[str]:
     """What the agents that have not left are called."""
     return [row["name"] for row in tx.all("agent_names")]

@@ -1,5 +1,6 @@
 """What is asked of calls."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -7,10 +8,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from mcp_server.domain.calls.media import OFFER_BYTES_MAX, TEXT_CHARACTERS_MAX
 from mcp_server.domain.calls.model import PARTICIPANTS_MAX, Medium
+from mcp_server.kernel.elsewhere import done_elsewhere
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import canonical_hash, check_text
 from mcp_server.kernel.keys import Key
 from mcp_server.kernel.meaning import ApprovalId, CallId, Meant, TaskId, bare_id
+from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.relative import UNTIL, as_said
 from mcp_server.kernel.together import LIKE, not_together
 from mcp_server.kernel.values import Frozen, Line
@@ -20,6 +23,12 @@ EXPIRES_IN_SECONDS_DEFAULT = 3600.0
 EXPIRES_IN_SECONDS_MIN = 10.0
 EXPIRES_IN_SECONDS_MAX = 86_400.0
 WAV_BASE64_MAX = 6 * 1024 * 1024
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("kick", "remove", "ban"), "nobody is sent out of a call; end it, and open another with who is to be in"
+    ),
+    **dict.fromkeys(("transfer", "forward", "handover"), "invite asks somebody else in, and who is in may leave"),
+}
 Action = Annotated[
     Literal[
         "say", "listen", "play", "ask", "invite", "mute", "unmute", "hold", "resume", "accept_offer", "add_candidate",
@@ -35,6 +44,7 @@ Action = Annotated[
             **dict.fromkeys(("hangup", "hang_up", "close", "leave", "stop", "finish"), "end"),
         }
     ),
+    BeforeValidator(done_elsewhere(_ELSEWHERE)),
 ]  # fmt: skip
 
 
@@ -43,10 +53,23 @@ def _printable(text: str) -> str:
     return text
 
 
+_TELEPHONE = re.compile(r"(?:tel:)?\s*\+?[\d\s()./-]{6,30}", re.IGNORECASE)
+
+
+def _reached(text: str) -> str:
+    if _TELEPHONE.fullmatch(text):
+        raise ValidationFailed(
+            f"{quoted(text, 40)} is a telephone, and none is reached: people join in a browser, by a link. Name an "
+            "email address or user:NAME, or nobody for a link to hand on"
+        )
+    return text
+
+
 Party = Annotated[
     str,
     BeforeValidator(bare_id),
     StringConstraints(min_length=1, max_length=200),
+    AfterValidator(_reached),
     Meant("user:NAME, an email address or an agent's name", "user:local", parts=r"^[^,;]+$"),
 ]
 Said = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_CHARACTERS_MAX), AfterValidator(_printable)]
@@ -102,6 +125,7 @@ class OpenCall(Frozen):
         return Key(self.idempotency_key, content_hash=canonical_hash(said))
 
 
+_CANDIDATE = Meant("an ICE candidate", {"candidate": "candidate:1 ...", "sdpMid": "0"})
 _NEEDS: dict[str, str] = {
     "say": "text",
     "play": "wav",
@@ -110,8 +134,25 @@ _NEEDS: dict[str, str] = {
     "add_candidate": "candidate",
 }
 
+_TAKEN_BY: dict[str, frozenset[str]] = {
+    "text": frozenset(("say", "ask", "end")),
+    "wav": frozenset(("play",)),
+    "participants": frozenset(("invite",)),
+    "offer": frozenset(("accept_offer",)),
+    "candidate": frozenset(("add_candidate",)),
+    "choices": frozenset(("ask",)),
+    "approval_id": frozenset(("ask",)),
+}
+"""Which actions take what stands beside them."""
+
 _ONCE = frozenset(("say", "play", "ask", "invite"))
 _BOUND = {"action", "text", "approval_id", "choices", "wav"}
+
+
+def _not_taken(action: str, name: str) -> ValidationFailed:
+    change: dict[str, Any] = {name: None}
+    takes = ", ".join(sorted(_TAKEN_BY[name]))
+    return not_together(f"`{action}` takes no `{name}`, which goes with {takes}.", **change)
 
 
 class ControlCall(Frozen):
@@ -125,13 +166,16 @@ class ControlCall(Frozen):
     approval_id: ApprovalId | None = None
     choices: tuple[Line, ...] = Field(default=(), max_length=20)
     wav: Wav | None = Field(default=None, description="base64, or namespace/key of a document")
-    participants: tuple[Party, ...] = Field(default=(), max_length=PARTICIPANTS_MAX, examples=[["user:local"]])
+    participants: tuple[Party, ...] = Field(default=(), max_length=PARTICIPANTS_MAX)
     offer: Sdp | None = None
-    candidate: dict[str, Any] | None = Field(default=None, examples=[{"candidate": "candidate:1 ...", "sdpMid": "0"}])
+    candidate: Annotated[dict[str, Any], _CANDIDATE] | None = None
     idempotency_key: Line | None = None
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
+        strange = next((name for name, by in _TAKEN_BY.items() if getattr(self, name) and self.action not in by), None)
+        if strange is not None:
+            raise _not_taken(self.action, strange)
         needed = _NEEDS.get(self.action)
         if needed is not None and not getattr(self, needed):
             raise not_together(f"`{self.action}` needs `{needed}`.", **{needed: LIKE})

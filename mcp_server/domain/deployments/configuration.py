@@ -3,6 +3,7 @@
 import json
 import posixpath
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -51,6 +52,20 @@ Name = Annotated[
     Meant("a word of up to 64 letters, digits and . _ -", "my-namespace"),
 ]
 Value = str | int | float | bool
+_FOR_A_SHELL = re.compile(r"[|&;<>$`\n]")
+
+
+def _words_of(text: str) -> Any:
+    """A command in one text as its words; a line for a shell, which none reads here, and a text that is none stay."""
+    try:
+        return text if _FOR_A_SHELL.search(text) else shlex.split(text)
+    except ValueError:
+        return text
+
+
+CommandWord = Annotated[
+    Line, Meant('one word of a command; no shell reads it: ["sh", "-c", "a && b"]', "npm", words_of=_words_of)
+]
 
 
 def _own_path(path: str) -> str:
@@ -112,7 +127,7 @@ class Service(Frozen):
     name: Label
     arguments: dict[Variable, Value] = Field(default_factory=dict, max_length=32)
     image: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]{0,254}$"), _IMAGE] | None = None
-    command: tuple[Line, ...] = Field(default=(), max_length=64)
+    command: tuple[CommandWord, ...] = Field(default=(), max_length=64)
     folder: Line | None = None
     modules: Annotated[str, StringConstraints(pattern=r"^[^/\s]{1,64}/\S{1,200}$"), _MODULES] | None = None
     main: Line | None = None
@@ -173,6 +188,23 @@ Reference = Annotated[
     AfterValidator(lambda text: _reference(text)),
     Meant("where a secret is found, never the secret", "env:API_KEY"),
 ]
+
+
+_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIAL", re.IGNORECASE)
+
+
+def given_openly(config: "Config") -> list[str]:
+    """What is said of values in `env` that by their names are secrets: each is read by whoever reads deployments."""
+    found = [(one.name, name) for one in config.services for name, value in one.env.items() if _is_secret(name, value)]
+    return [
+        f"{name} of {service} stands openly in env, and in every revision. Name it instead: "
+        f'secrets={{"{name}": "env:{name}"}}, and secrets: ["{name}"] of the service.'
+        for service, name in found
+    ]
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return bool(value) and "/" not in value[:1] and _SECRET.search(name) is not None and not value.isdecimal()
 
 
 def _reference(text: str) -> str:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from mcp_server.domain.deployments import transactions
-from mcp_server.domain.deployments.configuration import Config
+from mcp_server.domain.deployments.configuration import Config, given_openly
 from mcp_server.domain.deployments.hiding import Secrets
 from mcp_server.domain.deployments.holding import Room
 from mcp_server.domain.deployments.model import Deployment, Revision, revision_id_of
@@ -216,12 +216,13 @@ class DeploymentService:
     async def _defined(self, call: Call, done: Defined) -> DefinedDeployment:
         del call
         lacking = self._targets.lacking(done.deployment.subject(done.deployment.revision, done.config, None))
+        warnings = [*lacking, *given_openly(Config.read(done.config))]
         # Whoever defines a new one knows what it said.
         before = done.config if done.before is None else done.before
         changes = differences(json.loads(before), json.loads(done.config), CHANGES_SHOWN)
         view = deployment_view(done.deployment)
         revision = done.deployment.revision
-        return DefinedDeployment(deployment=view, revision=revision, changes=changes, warnings=lacking or None)
+        return DefinedDeployment(deployment=view, revision=revision, changes=changes, warnings=warnings or None)
 
     async def _decision(self, call: Call, command: ApplyDeployment) -> Decision:
         deployment = await self.named(command.deployment_id)

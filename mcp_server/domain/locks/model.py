@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import AfterValidator, Field
 
 from mcp_server.domain.locks.expressions import meets
-from mcp_server.domain.locks.paths import is_glob, may_meet, normalised, why_not_told
+from mcp_server.domain.locks.paths import is_glob, may_meet, normalised, why_not_told, why_several
 from mcp_server.kernel.arguments import Listing, Waiting
 from mcp_server.kernel.authority import VIA, Speaker
 from mcp_server.kernel.errors import InvalidTransition, ValidationFailed
@@ -25,7 +25,7 @@ LockName = Annotated[Line, AfterValidator(normalised), Meant("a name, a path or 
 
 
 def _told(name: str) -> str:
-    why = why_not_told(name)
+    why = why_not_told(name) or why_several(name)
     if why is not None:
         raise ValidationFailed(
             f"{named(name)} is no name of a lock: {why}.",
@@ -56,7 +56,9 @@ class ReleaseLock(Frozen):
     name: LockName
     owner: Line | None = None
     fencing_token: int | None = None
-    renew_seconds: float | None = Field(default=None, gt=0, le=7 * 86_400, allow_inf_nan=False)
+    renew_seconds: Annotated[float, Meant("a number", LOCK_TTL_SECONDS_DEFAULT)] | None = Field(
+        default=None, gt=0, le=7 * 86_400, allow_inf_nan=False
+    )
     to_agent: AgentName | None = None
     force: bool = False
     reason: Line | None = None
@@ -191,18 +193,29 @@ class Hold(Record):
         left = max(0, round((self.expires_at - now) / SECOND))
         return f"{self.claim.said()} holds {named(self.name)} ({self.mode}, {left} s left)"
 
-    def require(self, token: int | None) -> None:
+    def require(self, token: int | None, *, is_own: bool) -> None:
         """Refuse a release or renewal with a token that is not this hold's.
+
+        Args:
+            token: the one given.
+            is_own: whether the hold is the caller's, who may know its token.
 
         Raises:
             InvalidTransition: naming the token given.
         """
-        if token is not None and token != self.fencing_token:
-            raise InvalidTransition(
-                f"Fencing token {token} is not the current one of lock {named(self.name)}.",
-                next="The hold was lost and granted again; acquire it anew with locks_acquire.",
-                details={"name": self.name, "owner": self.owner or self.speaker, "your_token": token},
-            )
+        if token is None or token == self.fencing_token:
+            return
+        never = token > self.fencing_token
+        now = f"You hold it under fencing token {self.fencing_token}." if is_own else _ANOTHERS
+        raise InvalidTransition(
+            f"Fencing token {token} {'was never given for' if never else 'is not the current one of'} lock "
+            f"{named(self.name)}.",
+            next=now,
+            details={"name": self.name, "owner": self.owner or self.speaker, "your_token": token},
+        )
+
+
+_ANOTHERS = "It is another's hold; locks_find shows whose. locks_acquire takes the lock anew once it is free."
 
 
 def hold_of(name: str, token: int, data: Mapping[str, Any]) -> Hold:

@@ -5,10 +5,10 @@ from typing import Any
 
 from mcp_server.domain.locks.endings import Ending
 from mcp_server.domain.locks.model import Hold, ReleaseLock
-from mcp_server.kernel.authority import Permission
+from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.errors import LimitExceeded, NotFound, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.near import did_you_mean
-from mcp_server.kernel.quoting import named
+from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.times import Micros, iso
 
 GLOBS_MAX = 200
@@ -25,14 +25,24 @@ def too_many_globs(speaker: str) -> LimitExceeded:
 
 
 def not_held(command: ReleaseLock, holds: Sequence[Hold], speaker: str, now: Micros, ending: Ending | None) -> OpsError:
-    """The refusal to end or renew what others hold; with how the speaker's own hold ended, where it had one."""
+    """The refusal to end or renew what others hold; with how the speaker's own hold ended, where it had one, and as
+    whom the speaker would have to speak that is a principal."""
     how = "" if ending is None else f"{ending.said()} "
+    how += "".join(
+        f"You speak as {speaker} here: as_agent={quoted(name)} is its holder. " for name in _of(speaker, holds)
+    )
     return PermissionDenied(
         f"{_not_yours(command)} the lock {named(command.name)}: {'; '.join(hold.said(now) for hold in holds)}.",
         next=f"{how}Wait for it with locks_acquire(wait_seconds=...), or ask its holder; force=true needs the "
         f"permission {Permission.LOCKS_CONTROL.value}.",
         details=_whose(command, speaker) | {"held_by": [held(hold) for hold in holds]} | _ended(ending),
     )
+
+
+def _of(speaker: str, holds: Sequence[Hold]) -> list[str]:
+    """The agents among holders that spoke through a principal which speaks as itself now."""
+    found = [hold.speaker.removeprefix("agent:").partition(VIA) for hold in holds]
+    return [name for name, _, principal in found if principal == speaker][:1]
 
 
 def nobody_holds(

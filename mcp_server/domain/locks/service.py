@@ -31,6 +31,7 @@ from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, floors, like
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
+from mcp_server.kernel.times import iso
 from mcp_server.kernel.waiting import told_or, wait_until
 from mcp_server.kernel.writes import Write, as_said
 
@@ -194,7 +195,9 @@ class LockService:
     async def _acquired(self, call: Call, done: Acquired) -> AcquiredLock:
         if done.hold is not None:
             alike = await warnings_of(self._database, done.hold, self._context.clock()) if done.is_new else []
-            return AcquiredLock(lock=await self._own(done.hold, is_new=done.is_new), warnings=alike or None)
+            lock = await self._own(done.hold, is_new=done.is_new)
+            told = {"instead_of": _instead_of(done), "unchanged": _is_kept(done.hold, done.was)}
+            return AcquiredLock(lock=lock.evolved(told), warnings=alike or None)
         line = [wanted_view(claim) for claim in done.before]
         held_by = await self._held(call, done.others[:TOLD_MAX])
         return AcquiredLock(held_by=held_by, more=len(done.others) > TOLD_MAX or None, line=line or None)
@@ -204,13 +207,26 @@ class LockService:
             return ReleasedLock(released=True, was=_held_as(done.hold), forced_from=done.forced_from)
         seeing = await self._seeing(call, done.hold.party, [done.hold])
         lock = await self._own(done.hold, with_token=done.hold.party in seeing)
-        return ReleasedLock(lock=lock, handed_to=done.heir)
+        told = {"renewed_for": done.forced_from, "unchanged": _is_kept(done.hold, done.was)}
+        return ReleasedLock(lock=lock.evolved(told), handed_to=done.heir)
 
     async def _own(self, hold: Hold, *, with_token: bool = True, is_new: bool = False) -> LockView:
         """A hold as its holder sees it; where it ends with an instance, until when that has to be heard of."""
         signs = await signs_of(self._database, [hold.owner]) if hold.owner else {}
         sign = signs.get(hold.owner)
         return lock_view(hold, self._context.clock(), with_token=with_token, is_new=is_new, sign=sign)
+
+
+def _is_kept(hold: Hold, was: Hold | None) -> bool | None:
+    """Whether a hold lasts no longer than before: it is never cut short."""
+    return (was is not None and was.mode == hold.mode and hold.expires_at == was.expires_at) or None
+
+
+def _instead_of(done: Acquired) -> str | None:
+    """The hold in another mode that ended for the new one, and until when it would have lasted."""
+    if done.was is None or done.hold is None or done.was.mode == done.hold.mode:
+        return None
+    return f"{_held_as(done.was)}, until {iso(done.was.expires_at)}"
 
 
 def _is_free(command: FindLocks, found: Sequence[LineView]) -> bool | None:

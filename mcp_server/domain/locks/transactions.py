@@ -47,12 +47,14 @@ PLACE_LASTS: Micros = 2 * SECOND
 
 
 class Acquired(NamedTuple):
-    """The hold, and whether it is a new one; or None, who holds the lock, and what others want before."""
+    """The hold, and whether it is a new one; or None, who holds the lock, and what others want before. Of a hold that
+    was there, it as it was before: in another mode, or for longer than it was asked for."""
 
     hold: Hold | None
     others: list[Hold]
     before: list[Claim]
     is_new: bool = False
+    was: Hold | None = None
 
 
 def acquire(tx: Transaction, origin: Origin, request: AcquireLock, since: Micros | None = None) -> Acquired:
@@ -77,11 +79,11 @@ def acquire(tx: Transaction, origin: Origin, request: AcquireLock, since: Micros
     holds = live_holds(tx, origin, claim.name)
     mine = _already(holds, claim)
     if mine is not None and mine.mode == claim.mode:
-        return Acquired(_renew(tx, origin, mine, request.ttl_seconds), [], [])
+        return Acquired(_renew(tx, origin, mine, request.ttl_seconds), [], [], was=mine)
     place = Waiter(claim, origin.at if since is None else since)
     refused = Acquired(None, keeping_out(claim, holds), _before(tx, origin, place))
     if not (refused.others or refused.before):
-        return Acquired(_grant(tx, origin, claim, request.ttl_seconds, mine), [], [], is_new=True)
+        return Acquired(_grant(tx, origin, claim, request.ttl_seconds, mine), [], [], is_new=True, was=mine)
     if since is not None:
         _refuse_deadlock(tx, origin, claim, [hold.claim for hold in refused.others], refused.before)
         _stand_in_line(tx, origin, place)
@@ -121,13 +123,14 @@ def give_back(tx: Transaction, origin: Origin, hold: Hold) -> None:
 
 
 class Released(NamedTuple):
-    """A hold that has ended, and from whom it was taken by force; or that lasts longer, or another's, with the name of
-    who has it now."""
+    """A hold that has ended, and from whom it was taken by force; or that lasts longer, as it was before, and whose it
+    is where it is another's; or another's, with the name of who has it now."""
 
     hold: Hold
     heir: str | None = None
     has_ended: bool = False
     forced_from: str | None = None
+    was: Hold | None = None
 
 
 def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
@@ -141,15 +144,17 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
     """
     guard(tx, command.name)
     hold = _meant(tx, origin, command)
-    hold.require(command.fencing_token)
+    is_own = _is_own(tx, origin, hold)
+    hold.require(command.fencing_token, is_own=is_own)
     if command.to_agent is not None:
         heir = named_agent(tx, command.to_agent)
         require_staying(heir)
         new = hand_over(tx, origin, hold, Speaker(heir.id, heir.name), command.renew_seconds, command.reason)
-        return Released(new, heir.name)
+        return Released(new, heir.name, was=None if command.renew_seconds is None else hold)
     if command.renew_seconds is not None:
-        return Released(_renew(tx, origin, hold, command.renew_seconds, command.reason))
-    forced_from = None if _is_own(tx, origin, hold) else hold.speaker
+        renewed = _renew(tx, origin, hold, command.renew_seconds, command.reason)
+        return Released(renewed, forced_from=None if is_own else hold.speaker, was=hold)
+    forced_from = None if is_own else hold.speaker
     _end(tx, origin, hold, forced_from=forced_from, reason=command.reason)
     return Released(hold, has_ended=True, forced_from=forced_from)
 

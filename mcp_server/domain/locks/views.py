@@ -12,7 +12,9 @@ from mcp_server.kernel.views import View
 
 class LockView(View):
     """A hold on a lock: its owner, and who speaks where that is a label of somebody's; of another's, when that was last
-    heard of, and until when it has to be heard of again or the lock is free."""
+    heard of, and until when it has to be heard of again or the lock is free. Of one
+    just acquired or renewed: whether it lasts no longer than it did, the hold in another mode that ended for it, and
+    for whom it was renewed."""
 
     name: str
     owner: str
@@ -24,6 +26,9 @@ class LockView(View):
     seconds_left: int
     last_seen_seconds_ago: int | None = None
     free_if_silent_until: str | None = None
+    unchanged: bool | None = None
+    instead_of: str | None = None
+    renewed_for: str | None = None
 
 
 class PlaceView(View):

@@ -1,11 +1,13 @@
 """Messages between agents and people: what is sent, to whom, and what has become of it in each inbox."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.kernel.arguments import Waiting
+from mcp_server.kernel.authority import VIA
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.events import Event
 from mcp_server.kernel.json_text import canonical_hash
@@ -30,16 +32,30 @@ Importance = Annotated[
 Body = Annotated[Text, StringConstraints(min_length=1)]
 
 
+_KINDS = re.compile(r"(user|capability)\s*[=:]\s*(\S.*)", re.IGNORECASE)
+
+
+def _of_a_kind(given: Any) -> Any:
+    """A recipient as it is meant: `capability=python` is `capability:python`."""
+    text = bare_id(given)
+    found = _KINDS.fullmatch(text) if isinstance(text, str) else None
+    return text if found is None else f"{found[1].lower()}:{found[2]}"
+
+
 def _one(text: str) -> str:
     if "," in text:
         raise ValidationFailed(f"{named(text)} names several; give them as a list")
+    if "@" in text and VIA not in text and not text.startswith((PERSON, CAPABILITY)):
+        raise ValidationFailed(
+            f"{named(text)} is an email address, which email_send writes to; a person here is user:NAME"
+        )
     return text
 
 
 PARTY = Meant("an agent's name or id, user:NAME or capability:NAME", "scribe", parts=r"^[^,;]+$")
 Recipient = Annotated[
     str,
-    BeforeValidator(bare_id),
+    BeforeValidator(_of_a_kind),
     StringConstraints(min_length=1, max_length=200),
     AfterValidator(_one),
     PARTY,

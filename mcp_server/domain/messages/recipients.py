@@ -9,6 +9,7 @@ from mcp_server.domain.agents.rows import (
     is_staying,
     named_agent,
     names_near,
+    skills_near,
     staying_agent,
     staying_agents,
     with_skills,
@@ -131,7 +132,7 @@ def _others(tx: Transaction, origin: Origin, thread_id: str) -> Recipients:
 def _parties(tx: Transaction, origin: Origin, reference: str, able: Mapping[str, Sequence[str]]) -> dict[str, str]:
     if reference.startswith(CAPABILITY):
         capability = reference.removeprefix(CAPABILITY)
-        _require_some(capability, able[capability])
+        _require_some(tx, capability, able[capability])
         return {party: called(tx, party) for party in able[capability]}
     if is_person(reference):
         return {_person(reference): reference}
@@ -207,12 +208,13 @@ def _able(tx: Transaction, references: Iterable[str]) -> dict[str, list[str]]:
     return with_skills(tx, sorted(capabilities), RECIPIENTS_MAX + 1)
 
 
-def _require_some(capability: str, able: Sequence[str]) -> None:
+def _require_some(tx: Transaction, capability: str, able: Sequence[str]) -> None:
     if not able:
+        like = [f"{CAPABILITY}{one}" for one in skills_near(tx, capability)]
         raise NotFound(
             f"No agent has the capability {quoted(capability)}, so nobody would get the message.",
-            next="See agents_find, or name the recipients.",
-            details={"capability": capability},
+            next=f"{did_you_mean(like)}See agents_find, or name the recipients.",
+            details={"capability": capability} | ({"near": like} if like else {}),
         )
 
 

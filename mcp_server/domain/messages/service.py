@@ -8,7 +8,7 @@ from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.messages import transactions
 from mcp_server.domain.messages.handed import handed_over
-from mcp_server.domain.messages.model import ReadMessages, SendMessage, is_person
+from mcp_server.domain.messages.model import PERSON, ReadMessages, SendMessage, is_person
 from mcp_server.domain.messages.recipients import agent_of, no_thread, require_control
 from mcp_server.domain.messages.views import (
     STAY_UNREAD,
@@ -21,6 +21,7 @@ from mcp_server.domain.messages.views import (
     sent_views,
     thread_views,
 )
+from mcp_server.domain.people.service import Standing
 from mcp_server.domain.search.finding import NO_CURSOR, Sought, fetch_page_holding
 from mcp_server.kernel.authority import Permission, Speaker
 from mcp_server.kernel.call import Call
@@ -54,19 +55,25 @@ class MessageService:
         self._context = context = services.context
         self._database = context.database
         self._speaking = services.get(Speaking)
+        self._standing = services.get(Standing)
         self.send = Write(context, Permission.MESSAGES_SEND, _to_somebody, transactions.send, self._sent)
 
     async def _sent(self, call: Call, sent: transactions.Sent) -> SentMessage:
         """What its sender is told: who is not here does not read it before it comes."""
-        del call
         agents = [party for party in sent.recipients if not is_person(party)]
         away = await self._speaking.away(agents) if agents and not sent.replayed else ()
+        message = sent_view(sent.message, replayed=sent.replayed)
         return SentMessage(
-            message=sent_view(sent.message, replayed=sent.replayed),
+            message=message.evolved({"unknown": await self._unknown(call, sent.recipients) or None}),
             recipients=sent.recipients,
             away=[AwayView(agent=one["name"], last_seen_at=iso_or_none(one["last_seen_at"])) for one in away] or None,
             skipped=sent.skipped or None,
         )
+
+    async def _unknown(self, call: Call, parties: Iterable[str]) -> list[str]:
+        """The people among some parties that are no users here yet."""
+        people = [one for one in parties if is_person(one) and one not in (call.party, call.actor.label)]
+        return [one for one in people if await self._standing.profile(one.removeprefix(PERSON)) is None]
 
     async def read(self, call: Call, command: ReadMessages) -> InboxView:
         """A party's messages: those in its inbox, oldest first; or a thread in which it takes part; or what it sent; or
@@ -343,7 +350,8 @@ async def _to_somebody(call: Call, command: SendMessage) -> SendMessage:
     del call
     if not command.to and command.thread_id is None:
         raise ValidationFailed(
-            "The message has no recipient: there is no broadcast.",
-            next="Name agents in `to`, user:NAME or capability:NAME; or a thread_id, to reach all in the thread.",
+            "The message has no recipient.",
+            next="Name agents in `to`, user:NAME or capability:NAME, or all for every other agent; or a thread_id, to "
+            "reach all in the thread.",
         )
     return command

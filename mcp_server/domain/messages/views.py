@@ -39,7 +39,8 @@ class MessageView(View):
 
 
 class SentView(View):
-    """A message as its sender gets it back, who knows what is in it."""
+    """A message as its sender gets it back, who knows what is in it; and which of the people who get it are no users
+    here yet."""
 
     id: str
     thread_id: str
@@ -48,6 +49,7 @@ class SentView(View):
     sent_at: str
     ack_due_at: str | None = None
     replayed: bool | None = None
+    unknown: list[str] | None = None
 
 
 def sent_view(row: Row, *, replayed: bool) -> SentView:

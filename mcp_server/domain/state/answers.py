@@ -11,7 +11,7 @@ async def set_answer(call: Call, done: Written) -> SetResult:
     """What a write answers, without the value."""
     del call
     return SetResult(
-        document=document_view(done.document.fields()),
+        document=document_view(done.document.fields()).evolved({"hint": done.hint}),
         merged=done.merged,
         others_changed=list(done.others) or None,
         replaced=replaced_view(done.replaced),

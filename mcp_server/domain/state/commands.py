@@ -7,13 +7,16 @@ from typing import Annotated, Any, ClassVar, Self, cast
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from mcp_server.domain.state.model import DOCUMENT_BYTES_MAX, Key, Namespace
+from mcp_server.domain.state.operators import of_operators, said_of_operators
+from mcp_server.domain.state.steps import PatchStep
+from mcp_server.domain.state.words import by_its_patch, require_our_words
 from mcp_server.kernel.arguments import Listing
 from mcp_server.kernel.errors import ValidationFailed
 from mcp_server.kernel.json_text import RawJson, check_json
-from mcp_server.kernel.json_tools import PatchOperation
 from mcp_server.kernel.meaning import Meant
+from mcp_server.kernel.numbered import numbered
 from mcp_server.kernel.searching import Sought
-from mcp_server.kernel.together import LIKE, not_together
+from mcp_server.kernel.together import LIKE, meant, not_together
 from mcp_server.kernel.values import Frozen, Line, Word, converted
 
 DocumentValue = Annotated[Any, converted(lambda value: check_json(value, "value", DOCUMENT_BYTES_MAX))]
@@ -63,7 +66,7 @@ class Addressed(Frozen):
 class GetDocument(Addressed):
     """A document is read, now or at an earlier version."""
 
-    version: int | None = Field(default=None, ge=1)
+    version: Annotated[int | None, BeforeValidator(numbered("state_history", newest=True))] = Field(default=None, ge=1)
 
 
 class SetDocument(Addressed):
@@ -83,6 +86,13 @@ class SetDocument(Addressed):
     tags: tuple[Word, ...] | None = Field(default=None, max_length=32)
     merge: bool = Field(default=False, description="Merge with what others wrote since base_version")
     base_version: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_our_words(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            require_our_words(cast("dict[str, Any]", given))
+        return cast("Any", given)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -130,11 +140,24 @@ class PatchDocument(Addressed):
     """The current value is changed by one of the two patches."""
 
     merge_patch: dict[str, Any] | None = Field(default=None, description="RFC 7386", examples=[{"done": True}])
-    json_patch: tuple[PatchOperation, ...] | None = Field(
+    json_patch: tuple[PatchStep, ...] | None = Field(
         default=None, max_length=500, description="RFC 6902; increment adds value"
     )
     expected_version: int | None = Field(default=None, ge=0)
     note: Line | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_patch_that_it_is(cls, given: Any) -> Any:
+        return by_its_patch(cast("dict[str, Any]", given)) if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _no_operators(self) -> Self:
+        right = of_operators(self.merge_patch)
+        if self.merge_patch is None or right is None:
+            return self
+        change = {"merge_patch": None, "json_patch": None} | right if right else {}
+        raise meant(f"{said_of_operators(self.merge_patch)}.", **change)
 
     @model_validator(mode="after")
     def _one_patch(self) -> Self:
@@ -152,7 +175,7 @@ class PatchDocument(Addressed):
 class RestoreDocument(Addressed):
     """The value of an earlier version is written again."""
 
-    version: int = Field(ge=1, examples=[3])
+    version: Annotated[int, BeforeValidator(numbered("state_history"))] = Field(ge=1, examples=[3])
     expected_version: int | None = Field(default=None, ge=0)
     note: Line | None = None
 

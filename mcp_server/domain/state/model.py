@@ -9,6 +9,7 @@ from mcp_server.kernel.errors import Conflict, NotFound, OpsError, ValidationFai
 from mcp_server.kernel.events import Event, Origin
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, RawJson, check_text, dump_json, sha256_text
 from mcp_server.kernel.meaning import Meant
+from mcp_server.kernel.near import did_you_mean
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.records import Record
 from mcp_server.kernel.times import Micros, duration, iso
@@ -141,11 +142,11 @@ def document_id(namespace: str, key: str) -> str:
     return f"{namespace}/{key}"
 
 
-def no_document(namespace: str, key: str) -> OpsError:
-    """The refusal for a document that has no value."""
+def no_document(namespace: str, key: str, alike: Sequence[str] = ()) -> OpsError:
+    """The refusal for a document that has no value; and those that are called nearly so."""
     return NotFound(
         f"There is no document {named(document_id(namespace, key))}.",
-        next=f"state_set makes it; state_find(namespace={quoted(namespace)}) lists what there is.",
+        next=f"{did_you_mean(alike)}state_set makes it; state_find(namespace={quoted(namespace)}) lists what there is.",
         details={"namespace": namespace, "key": key},
     )
 

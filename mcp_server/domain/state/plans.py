@@ -9,7 +9,9 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from mcp_server.domain.state.commands import Addressed, PatchDocument, SetDocument
 from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN, encode
+from mcp_server.domain.state.dialects import require_meant
 from mcp_server.domain.state.model import changed, document_id
+from mcp_server.domain.state.seeming import require_object
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, LimitExceeded, OpsError
 from mcp_server.kernel.json_pointers import escape, member_at
@@ -155,6 +157,7 @@ def patched(command: PatchDocument, current: Read | None) -> tuple[RawJson, int]
     """
     budget, value = patch_budget(), None if current is None else json.loads(current.value)
     if command.json_patch is None:
+        _require_meant(command, value)
         made = merge_patch(value, command.merge_patch, budget)
     else:
         try:
@@ -169,6 +172,14 @@ def _with_writer(conflict: Conflict, read: Read) -> Conflict:
     then = conflict.message[len(conflict.wrong) :].strip()
     details = conflict.details | {"current_version": read.version} | read.written()
     return Conflict(f"{conflict.wrong} {read.told()}", next=then, details=details)
+
+
+def _require_meant(command: PatchDocument, value: Any) -> None:
+    """Refuse a merge patch that would do to the value what hardly anybody means."""
+    where = command.model_dump(include={"namespace", "key", "expected_version", "note"}, exclude_none=True)
+    if command.expected_version is None:
+        require_object(where, value)
+    require_meant(where, command.merge_patch or {}, value)
 
 
 def places(command: PatchDocument) -> list[str]:

@@ -1,5 +1,6 @@
 """Transaction functions of versioned documents."""
 
+import json
 from collections.abc import Sequence
 from copy import copy
 from functools import partial
@@ -10,6 +11,7 @@ from mcp_server.domain.state.deltas import KEYFRAME_EVERY, WORTHWHILE_BYTES_MIN,
 from mcp_server.domain.state.model import Document, document_id, no_version, require_base
 from mcp_server.domain.state.plans import CHEAP_STEPS_MAX, Plan, Planned, Read, delta_of, merge, patched, places
 from mcp_server.domain.state.righting import righted
+from mcp_server.domain.state.seeming import looks_otherwise, require_no_loss
 from mcp_server.domain.state.sides import sides
 from mcp_server.kernel.errors import Conflict
 from mcp_server.kernel.events import Event, Origin
@@ -23,7 +25,8 @@ from mcp_server.kernel.writes import Moved
 class Written(NamedTuple):
     """The document's head; whether others' changes were merged in, None where that was not asked for, and where those
     are; another's version that was replaced unasked; of a restored one, which it is again, and when the document was
-    to end before, where it was; and of a patched one, by what, and its value then."""
+    to end before, where it was; of a patched one, by what, and its value then; and what a value looks to be that is
+    hardly meant."""
 
     document: Document
     merged: bool | None = None
@@ -32,6 +35,7 @@ class Written(NamedTuple):
     again: int | None = None
     ended_at: Micros | None = None
     patched: tuple[PatchDocument, RawJson] | None = None
+    hint: str | None = None
 
 
 def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) -> Written:
@@ -47,6 +51,7 @@ def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) ->
     if command.delete:
         return _deleted(tx, origin, document, command)
     _require_version(tx, document, command.expected_version, command.value, origin.at)
+    hint = None if planned.command.copy_of is not None else _looks_otherwise(tx, document, command, origin.at)
     value, merged, others, plan = command.value, None, (), _usable(document, planned.plan, origin.at)
     if command.base_version is not None:
         if plan is not None:
@@ -57,7 +62,19 @@ def set_value(tx: Transaction, origin: Origin, planned: Planned[SetDocument]) ->
     change = document.written(value, "set", command.ttl_seconds, command.tags, origin)
     replaced = _replaced(document, command.base_version or command.expected_version, origin)
     head = _write(tx, origin, document, value, command.note, change, plan)
-    return Written(head, merged, others, replaced, ended_at=_was_to_end_at(document, head, origin.at))
+    ended_at = _was_to_end_at(document, head, origin.at)
+    return Written(head, merged, others, replaced, ended_at=ended_at, hint=hint)
+
+
+def _looks_otherwise(tx: Transaction, document: Document, command: SetDocument, now: Micros) -> str | None:
+    """What the value looks to be that is hardly meant; refused where an object or a list would be lost by it."""
+    looks = looks_otherwise(command.value or "")
+    if looks is None:
+        return None
+    if document.is_live(now):
+        address = {"namespace": document.namespace, "key": document.key}
+        require_no_loss(address, str(command.value), looks, json.loads(_value_at(tx, document, document.version)))
+    return f"value is {looks}."
 
 
 def _with_copied(tx: Transaction, origin: Origin, command: SetDocument) -> SetDocument:

@@ -19,7 +19,8 @@ ENDINGS = (DELETED, "document.expired")
 
 class DocumentView(View):
     """One document; its value only where it was asked for, and in lists of deleted ones
-    why it was deleted, its author being who did that."""
+    why it was deleted, its author being who did that. Of one that was just written, what its value looks to be that is
+    hardly meant."""
 
     namespace: str
     key: str
@@ -34,6 +35,7 @@ class DocumentView(View):
     expires_at: str | None = None
     deleted: bool | None = None
     note: str | None = None
+    hint: str | None = None
 
     @model_serializer(mode="wrap")
     def _keep_null_value(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

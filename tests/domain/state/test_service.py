@@ -15,12 +15,12 @@ from mcp_server.domain.state.commands import (
     RestoreDocument,
     SetDocument,
 )
+from mcp_server.domain.state.steps import PatchStep
 from mcp_server.domain.state.views import DocumentView, HistoryResult, SetResult
 from mcp_server.kernel import json_tools
 from mcp_server.kernel.authority import Role
 from mcp_server.kernel.errors import Conflict, LimitExceeded, NotFound, PermissionDenied, ValidationFailed
 from mcp_server.kernel.json_text import dump_json, sha256_text
-from mcp_server.kernel.json_tools import PatchOperation
 from mcp_server.kernel.paging import Listed
 from mcp_server.kernel.times import iso
 from mcp_server.upkeep.replay import replay
@@ -156,11 +156,11 @@ async def test_patches_change_parts_of_a_document(world: World):
     await patch(world, merge_patch={"a": {"b": 1}, "gone": None})
     await patch(world, merge_patch={"a": {"c": 2}}, expected_version=1)
     assert await value(world) == {"a": {"b": 1, "c": 2}}
-    operations = [PatchOperation(op="test", path="/a/b", value=1), PatchOperation(op="remove", path="/a/b")]
+    operations = [PatchStep(op="test", path="/a/b", value=1), PatchStep(op="remove", path="/a/b")]
     await patch(world, json_patch=operations)
     assert await value(world) == {"a": {"c": 2}}
     with pytest.raises(Conflict, match="#0"):
-        await patch(world, json_patch=[PatchOperation(op="test", path="/a/c", value=1)])
+        await patch(world, json_patch=[PatchStep(op="test", path="/a/c", value=1)])
     with pytest.raises(Conflict):
         await patch(world, merge_patch={}, expected_version=1)
     with pytest.raises(NotFound):
