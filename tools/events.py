@@ -51,7 +51,23 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     is_newest = args.after is None if args.newest_first else not page.more
     if is_newest:
         hints += await _held_back(desk)
-    return ReadResult(events=page.events, cursor=page.cursor, more=page.more or None, hint=" ".join(hints) or None)
+    events = await _with_titles(desk, call, args, page.events)
+    is_over = not (events or page.more) and args.is_over(desk.context.clock())
+    cursor = None if is_over else page.cursor  # nothing came by then, and nothing more can
+    return ReadResult(events=events, cursor=cursor, more=page.more or None, hint=" ".join(hints) or None)
+
+
+async def _with_titles(desk: Desk, call: Call, args: ReadEvents, events: Sequence[EventView]) -> list[EventView]:
+    """Events with the title of the task that each is about, once of each, where none of them says it: else what
+    happened since yesterday takes a call for every id. Who asks about one thing knows it."""
+    told = {one.aggregate_id for one in events if "title" in one.data}
+    wanted = {one.aggregate_id for one in events if one.aggregate_type == "task"} - told
+    if not wanted or (args.aggregate_id is not None and not args.children):
+        return list(events)
+    left = await desk.tasks.titles(call, sorted(wanted))
+    return [
+        one if (title := left.pop(one.aggregate_id, None)) is None else one.evolved({"about": title}) for one in events
+    ]
 
 
 async def _no_events(desk: Desk, call: Call, args: ReadEvents) -> list[str]:

@@ -30,6 +30,7 @@ from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, floors, like
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
+from mcp_server.kernel.times import iso
 from mcp_server.kernel.waiting import told_or, wait_until
 from mcp_server.kernel.writes import Write, as_said
 
@@ -131,7 +132,17 @@ class LockService:
         call.actor.require(Permission.STATE_READ)
         narrowed: dict[str, Any] = {"party": agent_id, "now": self._context.clock(), "counted": HOLDING_COUNTED_MAX}
         rows = await self._database.fetch_all("lock_names_of_party", **narrowed)
-        return Holding.ending("locks", ((row["name"], row["expires_at"]) for row in rows), HOLDING_COUNTED_MAX)
+        held = Holding.ending("locks", ((row["name"], row["expires_at"]) for row in rows), HOLDING_COUNTED_MAX)
+        owners = {row["name"]: row["owner"] for row in rows if row["owner"]}
+        return held and await self._if_silent(held, owners)
+
+    async def _if_silent(self, held: Holding, owners: Mapping[str, str]) -> Holding:
+        """What is held, with when those are free whose instance is silent, which is before they would be else."""
+        owners = {name: owners[name] for name in held.which if name in owners}
+        signs = await signs_of(self._database, owners.values()) if owners else {}
+        lost = {name: signs[owner].lost_after for name, owner in owners.items() if owner in signs}
+        silent = {name: iso(at) for name, at in lost.items() if at is not None}
+        return held._replace(free_if_silent_until=silent) if silent else held
 
     async def _agent_id(self, reference: str | None) -> str | None:
         return None if reference is None else (await self._speaking.required(reference))["id"]
@@ -202,7 +213,7 @@ class LockService:
             return ReleasedLock(released=True, was=_held_as(done.hold), forced_from=done.forced_from)
         seeing = await self._seeing(call, done.hold.party, [done.hold])
         lock = await self._own(done.hold, with_token=done.hold.party in seeing)
-        return ReleasedLock(lock=lock, handed_to=done.heir)
+        return ReleasedLock(lock=lock, handed_to=done.heir, was=done.was_under)
 
     async def _own(self, hold: Hold, *, with_token: bool = True, is_new: bool = False) -> LockView:
         """A hold as its holder sees it; where it ends with an instance, until when that has to be heard of."""

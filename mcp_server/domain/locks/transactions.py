@@ -122,12 +122,13 @@ def give_back(tx: Transaction, origin: Origin, hold: Hold) -> None:
 
 class Released(NamedTuple):
     """A hold that has ended, and from whom it was taken by force; or that lasts longer, or another's, with the name of
-    who has it now."""
+    who has it now, and the label under which it was held before."""
 
     hold: Hold
     heir: str | None = None
     has_ended: bool = False
     forced_from: str | None = None
+    was_under: str | None = None
 
 
 def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
@@ -146,7 +147,7 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
         heir = named_agent(tx, command.to_agent)
         require_staying(heir)
         new = hand_over(tx, origin, hold, Speaker(heir.id, heir.name), command.renew_seconds, command.reason)
-        return Released(new, heir.name)
+        return Released(new, heir.name, was_under=hold.owner or None)
     if command.renew_seconds is not None:
         return Released(_renew(tx, origin, hold, command.renew_seconds, command.reason))
     forced_from = None if _is_own(tx, origin, hold) else hold.speaker
