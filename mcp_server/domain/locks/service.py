@@ -8,7 +8,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, NoReturn, TypeVar
 
 from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
-from mcp_server.domain.agents.signs import signs_of
+from mcp_server.domain.agents.signs import Sign, signs_of
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
 from mcp_server.domain.locks.model import TOLD_MAX, AcquireLock, FindLocks, Hold, Holder
@@ -30,7 +30,7 @@ from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, floors, like
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.times import iso
+from mcp_server.kernel.times import Micros, iso
 from mcp_server.kernel.waiting import told_or, wait_until
 from mcp_server.kernel.writes import Write, as_said
 
@@ -140,8 +140,7 @@ class LockService:
         """What is held, with when those are free whose instance is silent, which is before they would be else."""
         owners = {name: owners[name] for name in held.which if name in owners}
         signs = await signs_of(self._database, owners.values()) if owners else {}
-        lost = {name: signs[owner].lost_after for name, owner in owners.items() if owner in signs}
-        silent = {name: iso(at) for name, at in lost.items() if at is not None}
+        silent = {name: iso(at) for name, owner in owners.items() if (at := _lost_after(signs, owner)) is not None}
         return held._replace(free_if_silent_until=silent) if silent else held
 
     async def _agent_id(self, reference: str | None) -> str | None:
@@ -225,6 +224,10 @@ class LockService:
 def _is_free(command: FindLocks, found: Sequence[LineView]) -> bool | None:
     """Whether nothing was found of the one name that was looked for."""
     return (command.is_of_one() and not found) or None
+
+
+def _lost_after(signs: Mapping[str, Sign], owner: str) -> Micros | None:
+    return signs[owner].lost_after if owner in signs else None
 
 
 def _held_as(hold: Hold) -> str:
