@@ -9,11 +9,12 @@ from pydantic import Field
 
 from mcp_server.domain.agents.commands import ControlAgent, FindAgents, Register
 from mcp_server.domain.agents.holding import Holding
-from mcp_server.domain.agents.views import AgentState, AgentView, ControlledAgent, RegisteredAgent
+from mcp_server.domain.agents.views import AgentState, AgentView, ControlledAgent, HeirView, RegisteredAgent
 from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
+from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.meaning import AgentName, TaskId
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
@@ -22,6 +23,7 @@ from tools.facts import AGENT, beside
 from tools.hints import as_asked, hint
 from tools.spec import DESTROY, READ, UPDATE, Part, Tool, counted, listed
 
+_OPEN_NAMED_MAX = 20
 HOLDERS_MAX = 5
 """Of how many agents in a list is told what each holds: who looks at more looks for one."""
 
@@ -125,9 +127,18 @@ def _say_registered(result: RegisteredAgent) -> str:
     instance = f", instance {result.instance_id}" if result.instance_id else ""
     what = f"{'Registered' if result.created else 'Updated'} agent {result.agent.name}: {result.agent.id}{instance}."
     can = result.agent.status in _AT_WORK and result.agent.budget is None
-    new = "is initializing until its first claim, and " if result.agent.status == "initializing" else ""
-    said = f"{what} It {new}can claim tasks now." if can else f"{what}{_at_rest(result.agent)}"
-    return " ".join((said, *(f"But {one}" for one in result.warnings or ())))
+    new = " (it reads initializing until its first claim)" if result.agent.status == "initializing" else ""
+    said = f"{what} It can claim tasks now{new}." if can else f"{what}{_at_rest(result.agent)}"
+    return " ".join((said, *_who_speaks(result.agent), *(f"But {one}" for one in result.warnings or ())))
+
+
+def _who_speaks(agent: AgentState) -> list[str]:
+    """As whom calls count from now on that do not say it, where that is another than before."""
+    if agent.speaks is None:
+        return []
+    if agent.speaks:
+        return ["Calls of this session without as_agent are spoken by it from now on."]
+    return ["This session has registered several: calls without as_agent are spoken by none of them from now on."]
 
 
 def _at_rest(agent: AgentState) -> str:
@@ -179,7 +190,33 @@ def _say_controlled(result: ControlledAgent) -> str:
     told = (("handed over", result.handed_over), ("it keeps", result.holds))
     said += [f"{how}: {_each(held)}" for how, held in told if held]
     now = f"deleted{_why(result.agent)}" if result.deleted else _now(result)
-    return f"{'; '.join([f'Agent {result.agent.name} is {now}', *said])}."
+    told = f"{'; '.join([f'Agent {result.agent.name} is {now}', *said])}."
+    return " ".join((told, *_say_open(result), *_say_line(result.agent.heir)))
+
+
+def _say_open(result: ControlledAgent) -> list[str]:
+    """Which of the tasks that it worked on are not its heir's alone: whoever claims first has them, and who meant them
+    for the heir is told how to give them to it."""
+    pinned = (result.handed_over or {}).get("pinned_tasks", {"which": [], "total": 0})
+    left = [one for one in result.requeued if one not in pinned["which"]]
+    heir = result.agent.heir
+    if heir is None or not left or len(pinned["which"]) < pinned["total"]:
+        return []
+    gives = (
+        f"tasks_control(task_ids={dump_json(left[:_OPEN_NAMED_MAX])}, action='assign', agent_id={quoted(heir.name)})"
+    )
+    return [f"What it worked on is open to whoever can do it; {gives} gives it to {heir.name} alone."]
+
+
+def _say_line(heir: HeirView | None) -> list[str]:
+    """That who takes over cannot take up at once all that it alone may."""
+    if heir is None or (heir.pinned_tasks or 0) <= heir.capacity:
+        return []
+    raised = f"agents_register(name={quoted(heir.name)}, max_concurrent_tasks=...) raises that"
+    return [
+        f"But {heir.name} runs {heir.capacity} at once, and {heir.pinned_tasks} tasks are for it alone: they wait in "
+        f"line; {raised}."
+    ]
 
 
 def _each(held: dict[str, Any]) -> str:
@@ -193,8 +230,14 @@ def _holds(agent: AgentView) -> str:
 
 def _held(what: str, held: dict[str, Any]) -> str:
     """How many of a kind, and until when at the latest where they end by themselves."""
-    until = f" (until {max(held['until'].values())} unless renewed)" if held.get("until") else ""
+    until = f" (until {max(held['until'].values())} unless renewed{_silent(held)})" if held.get("until") else ""
     return f"{counted(held['total'], what.replace('_', ' ').removesuffix('s'))}{until}"
+
+
+def _silent(held: dict[str, Any]) -> str:
+    """From when on the first of them is free, should its instance not be heard of until then."""
+    ends = held.get("free_if_silent_until")
+    return f", from {min(ends.values())} on if its instance stays silent" if ends else ""
 
 
 def _says_control(args: ControlAgent) -> str:

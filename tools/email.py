@@ -81,14 +81,15 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     )
 
 
-_KEPT = "Nobody gets mails here: the provider is file, which keeps them on this machine and calls that sent."
+_KEPT = "Nobody gets mails here: the provider is file."
 
 
 def _say_sent(result: SentEmail) -> str:
     email = result.email
     waits = result.task is not None and result.task.status == "pending"
     what = "This was a dry run: nothing is queued." if email.id is None else _say_queued(email, waits=waits)
-    return " ".join((what, _say_provider(email.provider), *(result.warnings or ())))
+    # What a reader takes for all there is comes first: a mail that is kept must not begin as one that went out.
+    return " ".join((_say_provider(email.provider), what, *(result.warnings or ())))
 
 
 def _say_queued(email: EmailState, *, waits: bool) -> str:

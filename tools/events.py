@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from mcp_server.domain.areas import load_every
 from mcp_server.domain.desk import Desk
 from mcp_server.domain.events.commands import ReadEvents
-from mcp_server.domain.events.service import HELD_BACK_SECONDS
+from mcp_server.domain.events.service import HELD_BACK_SECONDS, Page
 from mcp_server.domain.events.things import LIKE_AN_ID, THINGS_MAX
 from mcp_server.domain.events.views import EventView
 from mcp_server.domain.state.commands import FindDocuments
@@ -21,6 +21,7 @@ from mcp_server.kernel.errors import OpsError
 from mcp_server.kernel.near import did_you_mean, near
 from mcp_server.kernel.paging import AtLeast, Listed
 from mcp_server.kernel.quoting import named
+from mcp_server.kernel.times import Micros
 from mcp_server.kernel.views import View
 from tools.spec import READ, Tool, listed
 
@@ -54,7 +55,28 @@ async def read(desk: Desk, call: Call, args: ReadEvents) -> ReadResult:
     if is_newest:
         hints += await _held_back(desk)
     hints = [*desk.events.taken_otherwise(call, args), *hints]
-    return ReadResult(events=page.events, cursor=page.cursor, more=page.more or None, hint=" ".join(hints) or None)
+    events = await _with_titles(desk, call, args, page.events)
+    cursor = _goes_on(page, args, desk.context.clock())
+    return ReadResult(events=events, cursor=cursor, more=page.more or None, hint=" ".join(hints) or None)
+
+
+def _goes_on(page: Page, args: ReadEvents, now: Micros) -> str | None:
+    """The cursor; none where nothing came by the time that was asked for, and nothing more can."""
+    return page.cursor if page.events or page.more or not args.is_over(now) else None
+
+
+async def _with_titles(desk: Desk, call: Call, args: ReadEvents, events: Sequence[EventView]) -> list[EventView]:
+    """Events with the title of the task that each is about, once of each, where none of them says it: else what
+    happened since yesterday takes a call for every id. Who asks about one thing knows it."""
+    wanted = [] if args.aggregate_id is not None and not args.children else _untitled(events)
+    left = await desk.tasks.titles(call, wanted) if wanted else {}
+    return [one.evolved({"about": left.pop(one.aggregate_id, None)}) for one in events] if left else list(events)
+
+
+def _untitled(events: Sequence[EventView]) -> list[str]:
+    """The tasks of which no event tells the title."""
+    told = {one.aggregate_id for one in events if "title" in one.data}
+    return sorted({one.aggregate_id for one in events if one.aggregate_type == "task"} - told)
 
 
 async def _no_events(desk: Desk, call: Call, args: ReadEvents) -> list[str]:

@@ -74,7 +74,9 @@ def _say_released(result: ReleasedLock) -> str:
         whose += "force takes it away." if whose else ""
         return f"{said}{_if_silent(lock)}.{_kept(lock.unchanged)}{whose}"
     token = "" if lock.fencing_token is None else f" under fencing token {lock.fencing_token}"
-    said = f"{said}{token}.{_kept(lock.unchanged)}"
+    # What is held under an instance is free once that is silent; the heir's is held until its time is over.
+    tie = f", no longer tied to {result.was}" if (result.was or "").startswith("instance_") else ""
+    said = f"{said}{token}{tie}.{_kept(lock.unchanged)}"
     return f"{said} It is not told of that: messages_send(to=[{quoted(result.handed_to)}], body=...) does."
 
 
@@ -101,7 +103,8 @@ def _say_line(lock: LineView) -> str:
 
 
 def _who_until(one: LockView) -> str:
-    return f"{_who(one)} (until {one.expires_at})"
+    silent = f", free from {one.free_if_silent_until} on if it stays silent" if one.free_if_silent_until else ""
+    return f"{_who(one)} (until {one.expires_at}{silent})"
 
 
 def _waits(one: PlaceView) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 from mcp_server.domain.approvals.rules import UNKNOWN, Form
 from mcp_server.domain.messages.model import ReadMessages, SendMessage
-from mcp_server.domain.messages.views import InboxView, SentMessage
-from mcp_server.kernel.authority import Permission
+from mcp_server.domain.messages.views import InboxView, SentMessage, SentView
+from mcp_server.kernel.authority import VIA, Permission
 from mcp_server.kernel.quoting import named, quoted
 from tools.facts import MESSAGE, beside
 from tools.inbox import say_read
@@ -20,7 +20,8 @@ def _say_sent(result: SentMessage) -> str:
     to = f"{result.message.id} sent to {', '.join(result.message.to)}"
     if result.message.replayed:
         return f"A repeat: under this key, message {to} before; nothing was sent now.{skipped}"
-    return f"Message {to}.{skipped}{_say_away(result)}{_say_unknown(result.message.unknown or ())}"
+    about = f"{_say_away(result)}{_say_unknown(result.message.unknown or ())}"
+    return f"Message {to}.{_say_alone(result.message)}{skipped}{about}"
 
 
 def _say_unknown(people: Sequence[str]) -> str:
@@ -29,17 +30,19 @@ def _say_unknown(people: Sequence[str]) -> str:
     return f" There is no {nobody} here yet: it waits for somebody who comes as that one." if people else ""
 
 
+def _say_alone(message: SentView) -> str:
+    """That nobody but its sender gets it: whoever registered an agent speaks as it, and may not have meant to."""
+    speaker = message.sender.partition(VIA)[0].removeprefix("agent:")
+    return f" That is yourself: {speaker} speaks here; as_agent names another." if message.to == [speaker] else ""
+
+
 def _say_away(result: SentMessage) -> str:
     # Whoever waits for an answer of one that is not running waits in vain.
     away: dict[str, list[str]] = {}
     for one in result.away or ():
-        away.setdefault(_since(one.last_seen_at), []).append(named(one.agent))
+        away.setdefault(f"last seen {one.last_seen_at}", []).append(named(one.agent))
     gone = ", ".join(f"{several(names)} ({since})" for since, names in away.items())
     return f" No instance lives of {gone}: messages_read(sent=true) shows when it is read." if away else ""
-
-
-def _since(last_seen_at: str | None) -> str:
-    return "there was none yet" if last_seen_at is None else f"last seen {last_seen_at}"
 
 
 def _says(args: SendMessage) -> str:

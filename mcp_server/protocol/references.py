@@ -70,12 +70,7 @@ def require_none_sent(call: str, arguments: Mapping[str, Any], made: Sequence[Se
     Raises:
         ValidationFailed: naming each, and how to write what is meant.
     """
-    found = {
-        text: path
-        for path, whole in _texts(arguments, "")
-        for text in _references_in(whole, made)
-        if REFERENCE.fullmatch(text) is None or _is_made(made, *map(int, text[1:].split(".")))
-    }
+    found = {text: path for path, whole in _texts(arguments, "") for text in _made_in(whole, made)}
     if found:
         places = ", ".join(f"{text} in {path}" for text, path in found.items())
         raise ValidationFailed(
@@ -83,6 +78,16 @@ def require_none_sent(call: str, arguments: Mapping[str, Any], made: Sequence[Se
             next="Make the calls before this one first, and send this afterwards with the ids that they tell. Where "
             "the text itself is meant, send it by a call of its own.",
         )
+
+
+def _made_in(text: str, made: Sequence[Sequence[str]]) -> list[str]:
+    """Those that name something that will be there."""
+    return [one for one in _references_in(text, made) if _names_some(one, made)]
+
+
+def _names_some(reference: str, made: Sequence[Sequence[str]]) -> bool:
+    match = REFERENCE.fullmatch(reference)
+    return match is None or _is_made(made, int(match[1]), int(match[2]))
 
 
 def _references_in(text: str, made: Sequence[Sequence[str]]) -> list[str]:

@@ -12,7 +12,7 @@ from tests.protocol.test_calls import settings
 from tests.protocol.test_hostile_arguments import opened
 
 pytestmark = pytest.mark.anyio
-KEPT = "Nobody gets mails here: the provider is file, which keeps them on this machine and calls that sent."
+KEPT = "Nobody gets mails here: the provider is file."
 MAIL = {"to": "ann@example.org", "subject": "s", "text": "t"}
 
 
@@ -25,12 +25,12 @@ async def said(client: Client, tool: str, **arguments: Any) -> tuple[str, dict[s
 async def test_a_mail_that_nobody_gets_is_not_said_to_be_sent(tmp_path: Path):
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         text, _ = await said(client, "email_send", **MAIL, dry_run=True)
-        assert text == f"This was a dry run: nothing is queued. {KEPT}"
+        assert text == f"{KEPT} This was a dry run: nothing is queued."
         later = MAIL | {"send_at": "2099-01-01T09:00:00Z", "idempotency_key": "k"}
         text, sent = await said(client, "email_send", **later)
         assert f"tasks_control(action='cancel', task_ids=['{sent['email']['task_id']}']) calls it off" in text
-        assert text.startswith(f"{sent['email']['id']} is queued and goes out at 2099-01-01T09:00:00.000Z. Until then ")
-        assert text.endswith(KEPT)
+        queued = f"{sent['email']['id']} is queued and goes out at 2099-01-01T09:00:00.000Z. Until then "
+        assert text.startswith(f"{KEPT} {queued}")
         text, _ = await said(client, "email_send", **later)
         assert "was queued before under this key, nothing was queued now" in text
         text, _ = await said(client, "email_find", email_id=sent["email"]["id"])
@@ -75,7 +75,7 @@ async def test_an_agent_that_is_new_or_known_is_said_to_be_able_to_claim_and_one
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         for _ in range(2):
             text, _ = await said(client, "agents_register", name="ann")
-            assert text.endswith("It is initializing until its first claim, and can claim tasks now.")
+            assert " It can claim tasks now (it reads initializing until its first claim)." in text
         await said(client, "agents_control", agent_id="ann", action="pause")
         text, _ = await said(client, "agents_register", name="ann", description="d")
         again = "claims nothing until agents_control(agent_id="
@@ -102,6 +102,104 @@ async def test_what_an_agent_that_leaves_held_is_told(tmp_path: Path):
         assert text.endswith("handed over: 1 lock, 2 unread messages.")
 
 
+async def test_who_has_an_agent_leave_hears_what_its_heir_alone_may_do_what_anybody_may_and_what_waits_in_line(
+    tmp_path: Path,
+):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        await said(client, "agents_register", name="ann", max_concurrent_tasks=3)
+        _, bob = await said(client, "agents_register", name="bob")
+        tasks = [{"title": "t"}, {"title": "u", "agent_id": "ann"}, {"title": "v", "agent_id": "ann"}]
+        _, made = await said(client, "tasks_create", tasks=tasks)
+        await said(client, "tasks_claim", agent_id="ann", max_tasks=3)
+        text, told = await said(client, "agents_control", agent_id="ann", action="terminate", to_agent="bob")
+        gives = f"""tasks_control(task_ids=["{made["tasks"][0]["id"]}"], action='assign', agent_id="bob")"""
+        assert f"What it worked on is open to whoever can do it; {gives} gives it to bob alone." in text
+        assert "But bob runs 1 at once, and 2 tasks are for it alone: they wait in line; agents_register(" in text
+        heir = {"id": bob["agent"]["id"], "name": "bob", "running": 0, "capacity": 1, "pinned_tasks": 2}
+        assert told["agent"]["heir"] == heir | {"status": "initializing"}
+
+
+async def test_who_registers_one_agent_hears_that_it_speaks_from_then_on_and_of_several_that_none_does(
+    tmp_path: Path,
+):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        text, told = await said(client, "agents_register", name="ann")
+        assert text.endswith("Calls of this session without as_agent are spoken by it from now on.")
+        assert told["agent"]["speaks"] is True
+        text, sent = await said(client, "messages_send", to="ann", body="b")
+        assert "That is yourself: ann speaks here; as_agent names another." in text
+        thread = sent["message"]["thread_id"]
+        refused = await client.call_tool("messages_send", {"thread_id": thread, "body": "b"})
+        assert "Nobody but ann, who speaks here, takes part in the thread" in str(refused.content)
+        text, told = await said(client, "agents_register", name="ann")
+        assert "Calls of this session" not in text and "speaks" not in told["agent"]
+        text, told = await said(client, "agents_register", name="bob")
+        assert text.endswith("calls without as_agent are spoken by none of them from now on.")
+        assert told["agent"]["speaks"] is False
+        text, _ = await said(client, "messages_send", to="user:local", body="b")
+        assert "That is yourself: user:local speaks here; as_agent names another." in text
+
+
+async def test_of_many_tasks_the_creator_hears_the_titles_and_of_few_not(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        for count in (3, 4):
+            tasks = [{"title": f"t{number}"} for number in range(count)]
+            _, made = await said(client, "tasks_create", tasks=tasks)
+            titles = [one.get("title") for one in made["tasks"]]
+            assert titles == ([one["title"] for one in tasks] if count > 3 else [None] * count)
+
+
+async def test_events_tell_the_title_of_the_task_that_they_are_about_once_of_each(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        await said(client, "agents_register", name="ann")
+        _, made = await said(client, "tasks_create", tasks=[{"title": "Count the boxes"}])
+        _, before = await said(client, "events_read")
+        _, claimed = await said(client, "tasks_claim", agent_id="ann")
+        held = {"task_id": made["tasks"][0]["id"], "lease_token": claimed["claims"][0]["lease_token"]}
+        for _ in range(2):
+            await said(client, "tasks_report", **held, progress={"percent": 5})
+        _, read = await said(client, "events_read", after=before["cursor"])
+        about = [one.get("about") for one in read["events"] if one["aggregate_type"] == "task"]
+        assert about == ["Count the boxes", None, None]
+        assert not any("about" in one for one in before["events"]), "what tells the title itself needs it not"
+        _, read = await said(client, "events_read", aggregate_id=held["task_id"])
+        assert not any("about" in one for one in read["events"])
+
+
+async def test_of_a_time_that_is_over_and_saw_nothing_no_place_is_told_from_which_later_events_come(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        await said(client, "agents_register", name="ann")
+        text, read = await said(client, "events_read", until="2001-01-01T00:00:00Z")
+        assert text.startswith("0 events.") and "after=" not in text and "cursor" not in read
+
+
+async def test_who_gets_a_blind_copy_and_what_a_reply_is_about_is_told_to_the_sender(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        _, first = await said(client, "email_send", **MAIL, bcc=["bob@example.org"], cc="cid@example.org")
+        told = {name: first["email"].get(name) for name in ("to", "cc", "bcc", "subject")}
+        assert told == {
+            "to": ["ann@example.org"],
+            "cc": ["cid@example.org"],
+            "bcc": ["bob@example.org"],
+            "subject": None,
+        }
+        _, reply = await said(client, "email_send", to=MAIL["to"], text="t", reply_to=first["email"]["id"])
+        assert reply["email"]["subject"] == f"Re: {MAIL['subject']}"
+
+
+async def test_what_is_handed_back_leaves_as_many_attempts_as_the_policy_says_and_that_is_told(tmp_path: Path):
+    async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
+        for name in ("ann", "bob"):
+            await said(client, "agents_register", name=name)
+        _, made = await said(client, "tasks_create", tasks=[{"title": "t", "retry": {"max_attempts": 3}}])
+        await said(client, "tasks_claim", agent_id="ann")
+        id_ = made["tasks"][0]["id"]
+        await said(client, "tasks_control", task_ids=[id_], action="assign", agent_id="bob")
+        _, found = await said(client, "tasks_find", task_id=id_)
+        told = found["task"]
+        assert (told["attempt"], told["max_attempts"], told["attempts_not_counted"]) == (1, 4, 1)
+
+
 async def test_who_hands_a_lock_over_hears_the_new_token_and_that_the_heir_has_to_be_told(tmp_path: Path):
     async with open_app(settings(tmp_path)) as app, Client(app.server) as client:
         _, ann = await said(client, "agents_register", name="ann", instance={"label": "one"})
@@ -110,7 +208,8 @@ async def test_who_hands_a_lock_over_hears_the_new_token_and_that_the_heir_has_t
         text, _ = await said(client, "locks_acquire", name="a", as_agent="bob")
         assert " s ago: free if it is not heard of until " in text and text.endswith("Call again with wait_seconds.")
         text, _ = await said(client, "locks_release", name="a", as_agent="ann", to_agent="bob")
-        assert 'under fencing token 2. It is not told of that: messages_send(to=["bob"], body=...) does.' in text
+        tie = f", no longer tied to {ann['instance_id']}"
+        assert f'under fencing token 2{tie}. It is not told of that: messages_send(to=["bob"], body=...) does.' in text
         text, found = await said(client, "locks_find", agent_id="bob")
         (lock,) = found["locks"][0]["holders"]
         assert text == f"1 lock. agent:bob via user:local (until {lock['expires_at']}) holds a."
@@ -320,7 +419,7 @@ async def test_who_reads_what_is_to_be_acknowledged_is_told_how_and_its_sender_i
         for name in ("ann", "bob"):
             await said(client, "agents_register", name=name)
         text, sent = await said(client, "messages_send", as_agent="ann", to="bob", body="b", ack_within_seconds=60)
-        assert "No instance lives of bob (there was none yet): messages_read(sent=true) shows when it is read." in text
+        assert "No instance lives" not in text, "nobody knows whether one is here that never had an instance"
         asked = f"To be acknowledged by messages_read(acknowledge=[...]): {sent['message']['id']}."
         for arguments, is_asked in (({"as_agent": "ann", "sent": True}, False), ({"as_agent": "bob"}, True)):
             text, _ = await said(client, "messages_read", **arguments)

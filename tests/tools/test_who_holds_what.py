@@ -7,8 +7,9 @@ import pytest
 
 from mcp_server.domain.agents.commands import ControlAgent
 from mcp_server.domain.agents.holding import HOLDING_SHOWN_MAX, Holding
+from mcp_server.domain.agents.model import INSTANCE_ALIVE_FOR
 from mcp_server.domain.approvals.commands import RequestApproval
-from mcp_server.domain.locks.model import AcquireLock
+from mcp_server.domain.locks.model import AcquireLock, FindLocks
 from mcp_server.domain.messages.model import SendMessage
 from mcp_server.domain.tasks.commands import ControlTasks
 from mcp_server.kernel.authority import Permission, Role
@@ -44,6 +45,20 @@ async def test_one_agent_and_few_are_told_with_their_tasks_and_locks(world: Worl
     world.clock.advance(61)
     both = {"tasks": tasks, "locks": {"total": 1, "which": ["b"], "until": {"b": ends[600]}}}
     assert await holds(world) == [both, None], "a lock that has run out is held by nobody"
+
+
+async def test_a_lock_that_ends_with_a_silent_instance_is_told_with_that_earlier_time(world: World):
+    ann, instance = await world.instance("ann")
+    for name, owner in (("a", instance), ("b", None)):
+        await world.desk.locks.acquire(speaking(ann), AcquireLock(name=name, owner=owner, ttl_seconds=3600))
+    silent = iso(world.clock.now + INSTANCE_ALIVE_FOR)
+    (held,) = await holds(world, agent_id="ann")
+    assert held["locks"]["free_if_silent_until"] == {"a": silent}
+    told = SAY(await find(world.desk, world.call, FindArguments(agent_id="ann")))
+    assert f" unless renewed, from {silent} on if its instance stays silent)" in told
+    found = await world.desk.locks.find(world.call, FindLocks())
+    say = next(tool.say for tool in TOOLS if tool.name == "locks_find")
+    assert f", free from {silent} on if it stays silent) holds a" in say(found)
 
 
 async def test_what_waits_for_an_agent_alone_is_told_beside_what_it_works_on(world: World):

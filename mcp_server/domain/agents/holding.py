@@ -14,13 +14,14 @@ HOLDING_COUNTED_MAX = 1_000
 class Holding(NamedTuple):
     """What one area knows an agent to hold, for people and models: what it is, such as `locks`, and which, up to 20; of
     locks that were handed over, under which fencing tokens, where the caller may know them; and of what ends by itself,
-    when each does."""
+    when each does, and of what ends with an instance that is not heard of, when that would be."""
 
     what: str
     which: list[str]
     total: int
     fencing_tokens: Mapping[str, int] | None = None
     until: Mapping[str, str] | None = None
+    free_if_silent_until: Mapping[str, str] | None = None
 
     @staticmethod
     def of(what: str, which: Sequence[str], counted_max: int | None = None) -> "Holding | None":
@@ -45,5 +46,6 @@ class Holding(NamedTuple):
             "at_least": isinstance(self.total, AtLeast),
             "fencing_tokens": self.fencing_tokens,
             "until": self.until,
+            "free_if_silent_until": self.free_if_silent_until,
         }
         return {name: said for name, said in told.items() if said}

@@ -151,6 +151,10 @@ SELECT a.id, a.name, a.lifecycle, a.skills, a.max_concurrent_tasks, a.operator_s
 FROM agents a LEFT JOIN agent_usage u ON u.agent_id = a.id AND u.month = :month
 WHERE a.lifecycle <> 'terminated' ORDER BY a.name LIMIT 1000
 
+-- Who was terminated, the last first: so many may be meant by a task that nobody can do.
+-- name: agents_left
+SELECT name, skills FROM agents WHERE lifecycle = 'terminated' ORDER BY updated_at DESC, id LIMIT 100
+
 -- name: agent_attempts
 {{attempts_of_agent}}
 

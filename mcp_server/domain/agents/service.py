@@ -17,10 +17,11 @@ from mcp_server.domain.agents.views import (
     RegisteredAgent,
     agent_state,
     agent_view,
+    heir_view,
     instance_view,
     scored,
 )
-from mcp_server.domain.agents.workers import Worker, worker
+from mcp_server.domain.agents.workers import Left, Worker, worker
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.checks import check_all
@@ -118,6 +119,11 @@ class AgentService:
         rows = await self._database.fetch_all("agents_able", alive_since=self._alive_since(), month=month)
         return [worker(row) for row in rows]
 
+    async def left(self) -> list[Left]:
+        """Who was terminated and is not deleted, the last first."""
+        rows = await self._database.fetch_all("agents_left")
+        return [Left(row["name"], frozenset(json.loads(row["skills"]))) for row in rows]
+
     async def scaled(self) -> Sequence[Row]:
         """Agents at work whose instances come and go by rules: `id`, `skills`, `scaling`, `desired_instances`, and how
         many tasks each has `running`."""
@@ -152,8 +158,8 @@ class AgentService:
             )
 
     async def _registered(self, call: Call, done: transactions.Registered) -> RegisteredAgent:
-        self._speaking.registered(call, done.agent_id, done.instance_id)
-        agent = agent_state(done.now)
+        speaks = self._speaking.registered(call, done.agent_id, done.instance_id)
+        agent = agent_state(done.now).evolved({"speaks": speaks})
         warnings = await self._warnings(call, agent.name) if done.created else await self._left(agent)
         return RegisteredAgent(
             agent=agent, instance_id=done.instance_id, created=done.created, warnings=warnings or None
@@ -196,8 +202,9 @@ class AgentService:
 async def _controlled(call: Call, moved: transactions.Moved) -> ControlledAgent:
     """The agent as it is now; as it was, when it has been deleted."""
     del call
+    heir = None if moved.heir is None else heir_view(*moved.heir)
     return ControlledAgent(
-        agent=agent_state(moved.now),
+        agent=agent_state(moved.now).evolved({"heir": heir}),
         requeued=moved.requeued,
         handed_over=moved.handed_over or None,
         holds=moved.holds or None,

@@ -158,11 +158,16 @@ class Speaking:
         row = None if reference is None else await self.by_id(reference)
         return None if row is None else self.allowed(actor, row)
 
-    def registered(self, call: Call, agent_id: str, instance_id: str | None) -> None:
-        """Remember an agent that this process registered."""
-        if call.actor.kind == "user" and self.session.remembers:
-            instances = self.session.registered.setdefault(agent_id, set())
-            instances |= set() if instance_id is None else {instance_id}
+    def registered(self, call: Call, agent_id: str, instance_id: str | None) -> bool | None:
+        """Remember an agent that this process registered; where that changes who speaks in a call that names nobody,
+        whether it is this agent, or, of several, none any more."""
+        if call.actor.kind != "user" or not self.session.remembers:
+            return None
+        before = self.session.usual()
+        instances = self.session.registered.setdefault(agent_id, set())
+        instances |= set() if instance_id is None else {instance_id}
+        now = self.session.usual()
+        return None if now == before else now == agent_id
 
     def see(self, call: Call) -> None:
         """Take a call for a sign of life of the agent that speaks. It is written now and then, by itself."""

@@ -74,13 +74,22 @@ def _tell_changed(tx: Transaction, origin: Origin, agent: Agent, change: Event) 
 
 class Moved(NamedTuple):
     """How an agent stands (as it was, if it was deleted), whether it was, the tasks that it had to give back, what it
-    handed over, and what one at rest keeps beside its leased tasks: by what it is, how many and which."""
+    handed over, and what one at rest keeps beside its leased tasks: by what it is, how many and which; and who takes
+    over."""
 
     now: AgentNow
     deleted: bool
     requeued: list[str]
     handed_over: dict[str, Any]
     holds: dict[str, Any]
+    heir: "Heir | None" = None
+
+
+class Heir(NamedTuple):
+    """How an agent stands that has taken over from another, and how many tasks it alone may take up."""
+
+    now: AgentNow
+    pinned: int
 
 
 def control(tx: Transaction, origin: Origin, command: ControlAgent) -> Moved:
@@ -128,7 +137,13 @@ def _left(
     if deletes:  # last: what it held still names it while it is handed over
         tx.run("agent_delete", id=agent.id)
     now = before or agent_now(tx, origin, agent.id)
-    return Moved(now, deletes, list(chain.from_iterable(ended)), _by_kind(handed), {})
+    took_over = None if heir is None else _took_over(tx, origin, heir)
+    return Moved(now, deletes, list(chain.from_iterable(ended)), _by_kind(handed), {}, took_over)
+
+
+def _took_over(tx: Transaction, origin: Origin, heir: Agent) -> Heir:
+    pinned = _by_kind(tx.tell(AGENT_HOLDS, origin, heir.id)).get("pinned_tasks", {"total": 0})
+    return Heir(agent_now(tx, origin, heir.id), pinned["total"])
 
 
 def _as_deleted(now: AgentNow, reason: str | None) -> AgentNow:

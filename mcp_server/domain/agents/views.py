@@ -114,7 +114,8 @@ def _process(row: Row) -> dict[str, Any]:
 
 
 class AgentState(View):
-    """Where an agent stands after a write: its caller knows what was said of it."""
+    """Where an agent stands after a write: its caller knows what was said of it. Where that changes who speaks in calls
+    of this session that name nobody, whether it is this one."""
 
     id: str
     name: str
@@ -128,12 +129,37 @@ class AgentState(View):
     unread: int | None = None
     budget: dict[str, float] | None = None
     capabilities: list[dict[str, str]] | None = None
+    speaks: bool | None = None
+    heir: "HeirView | None" = None
+
+
+_OF_A_CHANGE = ("speaks", "heir")
+"""What is told by the change that brings it about."""
+
+
+class HeirView(View):
+    """Who has taken over from an agent: how much it runs, and how many tasks wait for it alone or are run by it."""
+
+    id: str
+    name: str
+    status: str
+    running: int
+    capacity: int
+    pinned_tasks: int | None = None
+
+
+def heir_view(now: AgentNow, pinned: int) -> HeirView:
+    """Who has taken over, as it stands then."""
+    agent = agent_view(now.row)
+    told = {name: getattr(agent, name) for name in ("id", "name", "status", "running", "capacity")}
+    return HeirView(**told, pinned_tasks=pinned or None)
 
 
 def agent_state(now: AgentNow) -> AgentState:
     """Where an agent stands."""
     agent = agent_view(now.row).evolved({"budget": budget_used(now.row, now.used)})
-    return AgentState.adopt({name: getattr(agent, name) for name in AgentState.__annotations__})
+    told = {name: getattr(agent, name) for name in AgentState.__annotations__ if name not in _OF_A_CHANGE}
+    return AgentState.adopt(told | dict.fromkeys(_OF_A_CHANGE))
 
 
 class RegisteredAgent(View):

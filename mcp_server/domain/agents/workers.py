@@ -12,6 +12,7 @@ from mcp_server.kernel.near import near
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.store import Row
 
+_LEFT_NAMED_MAX = 3
 _LOOKED_FOR_MAX = 5
 """Of so many capabilities that nobody has it is told what was perhaps meant: each is compared with all there are."""
 
@@ -78,9 +79,23 @@ def worker(row: Row) -> Worker:
     return Worker(row["id"], row["name"], row["lifecycle"], skills, *room, is_silent, is_fixed, used_up(row))
 
 
-def nobody_can(needed: Sequence[str], workers: Sequence[Worker]) -> str:
-    """That no agent has all of some capabilities, and who comes nearest."""
+class Left(NamedTuple):
+    """An agent that was terminated, and can be had back."""
+
+    name: str
+    skills: frozenset[str]
+
+
+def nobody_can(needed: Sequence[str], workers: Sequence[Worker], left: Sequence[Left] = ()) -> str:
+    """That no agent has all of some capabilities, and who comes nearest: one that was terminated and has them, if any
+    does."""
     said = f"no agent has {listed(needed, ' and ')}"
+    had = [one.name for one in left if one.skills.issuperset(needed)]
+    if had:
+        more = f" and {len(had) - _LEFT_NAMED_MAX} more" if len(had) > _LEFT_NAMED_MAX else ""
+        return f"no agent that is there has {listed(needed, ' and ')}; terminated: " + (
+            f"{', '.join(had[:_LEFT_NAMED_MAX])}{more} (agents_control(action='resume') brings one back)"
+        )
     if not workers:
         return said
     nearest = min(workers, key=lambda one: len(one.lacks(needed)))

@@ -3,6 +3,7 @@
 import json
 from typing import Any, Self, cast
 
+from mcp_server.domain.email.threads import answered
 from mcp_server.domain.tasks.standing import TaskState
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.privacy import Private
@@ -93,9 +94,11 @@ def email_state(row: Row, *, replayed: bool) -> EmailState:
         task_id=row["task_id"],
         approval_id=row["approval_id"],
         to=json.loads(row["recipients"]),
+        cc=json.loads(row["cc"]) or None,
+        bcc=json.loads(row["bcc"]) or None,
         send_at=iso_or_none(row["send_at"]),
-        # What its caller did not write itself.
-        subject=None if row["template"] is None else row["subject"],
+        # What its caller may not have written itself.
+        subject=row["subject"] if row["template"] is not None or answered(row["reply_to"]) else None,
         replayed=replayed or None,
     )
 

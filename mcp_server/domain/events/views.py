@@ -11,13 +11,15 @@ from mcp_server.kernel.views import View, short
 
 
 class EventView(View):
-    """One event. `data` holds the fields that changed."""
+    """One event. `data` holds the fields that changed, `about` the title of the task that it is about, where that does
+    not stand there or in another event of the list."""
 
     seq: int
     at: str
     type: str
     aggregate_type: str
     aggregate_id: str
+    about: str | None = None
     version: int | None = None
     actor: str
     correlation_id: str

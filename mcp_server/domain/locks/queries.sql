@@ -77,7 +77,8 @@ SELECT * FROM lock_holds WHERE party = :party ORDER BY name, owner
 
 -- What a party holds, each lock once, counted up to a number.
 -- name: lock_names_of_party
-SELECT name, MAX(expires_at) AS expires_at FROM lock_holds WHERE party = :party AND expires_at > :now
+SELECT name, MAX(expires_at) AS expires_at, CASE WHEN COUNT(*) = 1 THEN MAX(owner) ELSE '' END AS owner
+FROM lock_holds WHERE party = :party AND expires_at > :now
 GROUP BY name ORDER BY name LIMIT :counted
 
 -- name: lock_holds_of_owner

@@ -8,7 +8,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, NoReturn, TypeVar
 
 from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
-from mcp_server.domain.agents.signs import signs_of
+from mcp_server.domain.agents.signs import Sign, signs_of
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.locks import transactions
 from mcp_server.domain.locks.alike import warnings_of
@@ -31,7 +31,7 @@ from mcp_server.kernel.errors import Unavailable
 from mcp_server.kernel.paging import LIMIT_MAX, Query, decode_cursor, fetch_page, floors, like
 from mcp_server.kernel.quoting import named
 from mcp_server.kernel.services import Services
-from mcp_server.kernel.times import iso
+from mcp_server.kernel.times import Micros, iso
 from mcp_server.kernel.waiting import told_or, wait_until
 from mcp_server.kernel.writes import Write, as_said
 
@@ -133,7 +133,16 @@ class LockService:
         call.actor.require(Permission.STATE_READ)
         narrowed: dict[str, Any] = {"party": agent_id, "now": self._context.clock(), "counted": HOLDING_COUNTED_MAX}
         rows = await self._database.fetch_all("lock_names_of_party", **narrowed)
-        return Holding.ending("locks", ((row["name"], row["expires_at"]) for row in rows), HOLDING_COUNTED_MAX)
+        held = Holding.ending("locks", ((row["name"], row["expires_at"]) for row in rows), HOLDING_COUNTED_MAX)
+        owners = {row["name"]: row["owner"] for row in rows if row["owner"]}
+        return held and await self._if_silent(held, owners)
+
+    async def _if_silent(self, held: Holding, owners: Mapping[str, str]) -> Holding:
+        """What is held, with when those are free whose instance is silent, which is before they would be else."""
+        owners = {name: owners[name] for name in held.which if name in owners}
+        signs = await signs_of(self._database, owners.values()) if owners else {}
+        silent = {name: iso(at) for name, owner in owners.items() if (at := _lost_after(signs, owner)) is not None}
+        return held._replace(free_if_silent_until=silent) if silent else held
 
     async def _agent_id(self, reference: str | None) -> str | None:
         return None if reference is None else (await self._speaking.required(reference))["id"]
@@ -208,7 +217,7 @@ class LockService:
         seeing = await self._seeing(call, done.hold.party, [done.hold])
         lock = await self._own(done.hold, with_token=done.hold.party in seeing)
         told = {"renewed_for": done.forced_from, "unchanged": _is_kept(done.hold, done.was)}
-        return ReleasedLock(lock=lock.evolved(told), handed_to=done.heir)
+        return ReleasedLock(lock=lock.evolved(told), handed_to=done.heir, was=done.was_under)
 
     async def _own(self, hold: Hold, *, with_token: bool = True, is_new: bool = False) -> LockView:
         """A hold as its holder sees it; where it ends with an instance, until when that has to be heard of."""
@@ -232,6 +241,10 @@ def _instead_of(done: Acquired) -> str | None:
 def _is_free(command: FindLocks, found: Sequence[LineView]) -> bool | None:
     """Whether nothing was found of the one name that was looked for."""
     return (command.is_of_one() and not found) or None
+
+
+def _lost_after(signs: Mapping[str, Sign], owner: str) -> Micros | None:
+    return signs[owner].lost_after if owner in signs else None
 
 
 def _held_as(hold: Hold) -> str:

@@ -124,13 +124,14 @@ def give_back(tx: Transaction, origin: Origin, hold: Hold) -> None:
 
 class Released(NamedTuple):
     """A hold that has ended, and from whom it was taken by force; or that lasts longer, as it was before, and whose it
-    is where it is another's; or another's, with the name of who has it now."""
+    is where it is another's; or another's, with the name of who has it now, and the label under which it was held."""
 
     hold: Hold
     heir: str | None = None
     has_ended: bool = False
     forced_from: str | None = None
     was: Hold | None = None
+    was_under: str | None = None
 
 
 def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
@@ -150,7 +151,8 @@ def release(tx: Transaction, origin: Origin, command: ReleaseLock) -> Released:
         heir = named_agent(tx, command.to_agent)
         require_staying(heir)
         new = hand_over(tx, origin, hold, Speaker(heir.id, heir.name), command.renew_seconds, command.reason)
-        return Released(new, heir.name, was=None if command.renew_seconds is None else hold)
+        was = None if command.renew_seconds is None else hold
+        return Released(new, heir.name, was=was, was_under=hold.owner or None)
     if command.renew_seconds is not None:
         renewed = _renew(tx, origin, hold, command.renew_seconds, command.reason)
         return Released(renewed, forced_from=None if is_own else hold.speaker, was=hold)

@@ -61,7 +61,8 @@ class AcquiredLock(View):
 
 
 class ReleasedLock(View):
-    """Released, what that was, and whom it was taken from by force; or the lock, renewed or handed over."""
+    """Released, what that was, and whom it was taken from by force; or the lock, renewed or handed over, and then the
+    label under which it was held."""
 
     released: bool | None = None
     was: str | None = None

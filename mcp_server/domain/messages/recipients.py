@@ -120,8 +120,9 @@ def _others(tx: Transaction, origin: Origin, thread_id: str) -> Recipients:
     gone = {party for party in parties if not (is_person(party) or is_staying(tx, party))}
     if gone.issuperset(parties):
         raise NotFound(
-            f"Nobody else takes part in the thread {named(thread_id)} any more.",
-            next="Name in `to` who is to get the message.",
+            f"Nobody but {named(called(tx, origin.party))}, who speaks here, takes part in the thread "
+            f"{named(thread_id)} any more.",
+            next="Name in `to` who is to get the message; as_agent says who speaks.",
             details={"thread_id": thread_id, "skipped": parties},
         )
     names = {party: called(tx, party) for party in parties}

@@ -30,7 +30,7 @@ from mcp_server.kernel.json_text import json_list
 from mcp_server.kernel.paging import Query, decode_cursor, encode_cursor
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Row
-from mcp_server.kernel.times import iso_or_none
+from mcp_server.kernel.times import iso
 from mcp_server.kernel.waiting import wait_until
 from mcp_server.kernel.writes import Write
 
@@ -59,14 +59,15 @@ class MessageService:
         self.send = Write(context, Permission.MESSAGES_SEND, _to_somebody, transactions.send, self._sent)
 
     async def _sent(self, call: Call, sent: transactions.Sent) -> SentMessage:
-        """What its sender is told: who is not here does not read it before it comes."""
+        """What its sender is told: who was here and is no more does not read it before it comes. Of who never had an
+        instance nobody knows whether it is here."""
         agents = [party for party in sent.recipients if not is_person(party)]
         away = await self._speaking.away(agents) if agents and not sent.replayed else ()
         message = sent_view(sent.message, replayed=sent.replayed)
         return SentMessage(
             message=message.evolved({"unknown": await self._unknown(call, sent.recipients) or None}),
             recipients=sent.recipients,
-            away=[AwayView(agent=one["name"], last_seen_at=iso_or_none(one["last_seen_at"])) for one in away] or None,
+            away=[_gone(one) for one in away if one["last_seen_at"] is not None] or None,
             skipped=sent.skipped or None,
         )
 
@@ -293,6 +294,10 @@ class MessageService:
     async def _unread(self, party: str) -> int:
         row = await self._database.fetch_one("inbox_count", party=party)
         return 0 if row is None else row["n"]
+
+
+def _gone(agent: Row) -> AwayView:
+    return AwayView(agent=agent["name"], last_seen_at=iso(agent["last_seen_at"]))
 
 
 def _as_seen(reader: _Reader, found: InboxView) -> InboxView:

@@ -133,10 +133,10 @@ def _message(row: Row) -> dict[str, Any]:
 
 
 class AwayView(View):
-    """An agent of which no instance lives, and when one was seen last, where there was one."""
+    """An agent of which no instance lives any more, and when one was seen last."""
 
     agent: str
-    last_seen_at: str | None = None
+    last_seen_at: str
 
 
 class SentMessage(View):

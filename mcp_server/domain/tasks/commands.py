@@ -380,11 +380,14 @@ def _walk(number: int, children: list[list[int]], path: list[int], done: set[int
     return []
 
 
+def _beyond(places: list[int], count: int) -> str:
+    return " and ".join(f"#{one}" for one in places if one >= count)
+
+
 def _require_there(number: int, spec: TaskSpec, count: int) -> None:
     parent = spec.parent_here()
     named = {"depends on": spec.waits_for_here(), "is part of": [] if parent is None else [parent]}
-    strange = {how: [f"#{one}" for one in places if one >= count] for how, places in named.items()}
-    said = [f"{how} {' and '.join(places)}" for how, places in strange.items() if places]
+    said = [f"{how} {strange}" for how, places in named.items() if (strange := _beyond(places, count))]
     if said:
         raise ValidationFailed(
             f"Task #{number} {' and '.join(said)}, but this call has only #0 to #{count - 1}.",

@@ -1,6 +1,6 @@
 """Transaction functions that create tasks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, filterfalse
 from typing import Any, NamedTuple
@@ -78,10 +78,15 @@ def _create_one(
         return Created(earlier, replayed=True)
     if agent is not None:
         require_staying(agent)
-    if spec.parent_id is not None and spec.parent_id not in ids.values() and find_row(tx, spec.parent_id) is None:
-        raise no_task(spec.parent_id)
+    _require_parent(tx, spec.parent_id, ids.values())
     task = _new(tx, origin, spec, task_id, parents, asks=asks)
     return Created(task.fields(), replayed=False)
+
+
+def _require_parent(tx: Transaction, parent_id: str | None, here: Collection[str]) -> None:
+    """Refuse a parent that is neither there nor made by the same call."""
+    if parent_id is not None and parent_id not in here and find_row(tx, parent_id) is None:
+        raise no_task(parent_id)
 
 
 def _resolved(reference: str, ids: Mapping[int, str]) -> str:
@@ -93,12 +98,14 @@ def _resolved(reference: str, ids: Mapping[int, str]) -> str:
 def _with_parents(tx: Transaction, origin: Origin, specs: Sequence[TaskSpec], ids: Mapping[int, str]) -> list[TaskSpec]:
     """What is created, with the ids of parents that the same call creates: one that waits for its parts comes after
     them, so that it may not be there yet when they name it."""
-    return [
-        spec.model_copy(update={"parent_id": _id_to_be(tx, origin, specs[place], ids[place])})
-        if (place := spec.parent_here()) is not None
-        else spec
-        for spec in specs
-    ]
+
+    def placed(spec: TaskSpec) -> TaskSpec:
+        place = spec.parent_here()
+        if place is None:
+            return spec
+        return spec.model_copy(update={"parent_id": _id_to_be(tx, origin, specs[place], ids[place])})
+
+    return list(map(placed, specs))
 
 
 def _id_to_be(tx: Transaction, origin: Origin, spec: TaskSpec, drawn: str) -> str:

@@ -10,6 +10,7 @@ from mcp_server.domain.tasks.narrowing import AGENT, TAG, Reach, Way, narrowest,
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.paging import Query, decode_cursor
 from mcp_server.kernel.store import Database
+from mcp_server.kernel.views import short
 
 _NOT_QUEUED = ("pending", "running", "paused")
 
@@ -32,6 +33,12 @@ class Place(NamedTuple):
 def place_of(command: FindTasks) -> Place | None:
     """Where the page begins, unless that is at the newest."""
     return None if command.cursor is None else Place(*decode_cursor("tasks", command.cursor, (int, str)))
+
+
+async def titles_of(database: Database, task_ids: Sequence[str]) -> dict[str, str]:
+    """What some tasks are called, cut short, by their ids."""
+    rows = await database.fetch_all("task_titles", ids=dump_json(list(task_ids)))
+    return {row["id"]: short(row["title"]) for row in rows}
 
 
 async def lists_of(

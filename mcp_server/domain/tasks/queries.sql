@@ -236,6 +236,15 @@ WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 UNION ALL SELECT id, title, status, result, error, progress FROM archived_tasks
 WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
 
+-- name: task_titles
+SELECT id, title FROM tasks WHERE id IN (SELECT value FROM json_each(:ids))
+UNION ALL SELECT id, title FROM archived_tasks WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: task_titles (postgres)
+SELECT id, title FROM tasks WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+UNION ALL SELECT id, title FROM archived_tasks
+WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:ids AS jsonb))))
+
 -- The last firings of a schedule: those of its children that the server made.
 -- name: schedule_runs
 SELECT id, status, created_at, finished_at, result, error FROM (

@@ -31,7 +31,7 @@ from mcp_server.domain.tasks.commands import (
 )
 from mcp_server.domain.tasks.doubts import doubts_about
 from mcp_server.domain.tasks.leftovers import left_by
-from mcp_server.domain.tasks.listing import lists_of, place_of
+from mcp_server.domain.tasks.listing import lists_of, place_of, titles_of
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings, unknown_task
 from mcp_server.domain.tasks.results import (
@@ -286,6 +286,10 @@ class TaskService:
         statements = ("archived_tasks_by_idempotency_keys", "tasks_by_idempotency_keys")
         rows = [row for statement in statements for row in await self._database.fetch_all(statement, **mine)]
         return {row["idempotency_key"]: task_full(row) for row in rows}
+
+    async def titles(self, call: Call, task_ids: Sequence[str]) -> dict[str, str]:
+        """What some tasks are called, cut short, by their ids; nothing to who may not see tasks."""
+        return await titles_of(self._database, task_ids) if call.actor.may(Permission.TASKS_READ) else {}
 
     async def counts(self, call: Call) -> dict[str, int]:
         """How many tasks are unfinished, by status, and how many are dead letters; each counted up to `COUNTS_MAX`."""

@@ -10,10 +10,12 @@ from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import PRIORITY_NAMES
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import SECOND, Micros, iso, iso_or_none
-from mcp_server.kernel.views import View, json_or_none
+from mcp_server.kernel.views import View, json_or_none, short
 
 FIRINGS_SHOWN = 5
 UNFINISHED_NAMED_MAX = 5
+COUNTED_OFF_MAX = 3
+"""So many tasks of one call are known by their place in it."""
 
 
 class TaskState(View):
@@ -69,19 +71,22 @@ def task_state(row: Row, replayed: bool | None = None, now: Micros | None = None
 
 async def created_states(done: Iterable[tuple[Row, bool]], now: Micros) -> list[TaskState]:
     """Tasks that were just created, each with whether it was before; when one fires next takes a while to find."""
-    states: list[TaskState] = []
-    for row, replayed in done:
-        states.append(_created(row, replayed, now))
+    states, created = list[TaskState](), list(done)
+    titled = len(created) > COUNTED_OFF_MAX
+    for row, replayed in created:
+        states.append(_created(row, replayed, now, titled=titled))
         if row["schedule"] is not None:
             await asyncio.sleep(0)
     return states
 
 
-def _created(row: Row, replayed: bool, now: Micros) -> TaskState:
-    """A task that was just created, in the place of what its creator said of it."""
+def _created(row: Row, replayed: bool, now: Micros, *, titled: bool) -> TaskState:
+    """A task that was just created, in the place of what its creator said of it; of many, with its title, since nobody
+    counts so far."""
     waits = waits_for(row, row["waits_on"])  # on what it depends was said
     state = task_state(row, replayed, now)
-    said = {"title": None, "attempt": None, "waits_for": waits} | _unusual(state)
+    title = short(row["title"]) if titled else None
+    said = {"title": title, "attempt": None, "waits_for": waits} | _unusual(state)
     return state.evolved(said if not replayed else {})
 
 

@@ -66,6 +66,7 @@ class TaskView(View):
     approval: str | None = None
     attempt: int
     max_attempts: int | None = None
+    attempts_not_counted: int | None = None
     retry: dict[str, float] | None = None
     timeout_seconds: float | None = None
     concurrency_key: str | None = None
@@ -164,6 +165,8 @@ def _task_full(row: Row) -> TaskView:
             "approval": approval_of(row),
             "attempt": row["attempt"],
             "max_attempts": (row["max_attempts"] or MAX_ATTEMPTS_DEFAULT) + row["attempts_forgiven"],
+            # What was handed back, or came before a retry, leaves room for as many more than the policy says.
+            "attempts_not_counted": row["attempts_forgiven"] or None,
             "retry": _retry(row),
             "timeout_seconds": row["timeout_seconds"],
             "concurrency_key": row["concurrency_key"],

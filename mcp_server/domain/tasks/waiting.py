@@ -4,12 +4,13 @@ early. Said in words, with the ids that they are about."""
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
 from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.service import AgentService
-from mcp_server.domain.agents.workers import Worker, listed, nobody_can
+from mcp_server.domain.agents.workers import Left, Worker, listed, nobody_can
 from mcp_server.domain.tasks.listing import HeldUp
 from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.schedules import ScheduleSpec
@@ -50,6 +51,8 @@ class Facts(NamedTuple):
     questions: Mapping[str, Sequence[Row]]
     work: Mapping[str, Sequence[Row]]
     takers: dict[tuple[str, str | None], Takers]
+    left: Sequence[Left] = ()
+    """Who was terminated, where something waits that nobody who is there can do."""
 
 
 async def facts_about(
@@ -64,7 +67,20 @@ async def facts_about(
     may_read = reader is not None and reader.may(Permission.APPROVALS_READ)
     questions = await _questions(database, waiting) if may_read else dict[str, list[Row]]()
     workers = await agents.able()
-    return Facts(workers, holders, parents, questions, await _work(database, waiting, workers), {})
+    left = await agents.left() if _is_any_beyond_all(waiting, workers) else ()
+    work = await _work(database, waiting, workers)
+    return Facts(workers, holders, parents, questions, work, {}, left)
+
+
+def _is_any_beyond_all(rows: Sequence[Row], workers: Sequence[Worker]) -> bool:
+    """Whether one of some tasks, which is for nobody in particular, can be done by nobody who is there."""
+    wanted = {row["required_capabilities"] for row in rows if row["agent_id"] is None} - {"[]"}
+    needs = map(json.loads, wanted)
+    return not all(any(map(partial(_can, needed), workers)) for needed in needs)
+
+
+def _can(needed: Sequence[str], one: Worker) -> bool:
+    return one.skills.issuperset(needed)
 
 
 def why_waiting(row: Row, facts: Facts) -> list[str] | None:
@@ -263,7 +279,7 @@ def _looked_for(required: str, agent_id: str | None, facts: Facts) -> Takers:
 def _nobody_at_all(needed: Sequence[str], facts: Facts) -> str:
     """That no agent has all of these; of the first few such, with who comes nearest."""
     told = sum(one.nobody is not None for one in facts.takers.values())
-    return nobody_can(needed, facts.workers if told < _HINTED_MAX else ())
+    return nobody_can(needed, facts.workers, facts.left) if told < _HINTED_MAX else nobody_can(needed, ())
 
 
 def _key_held(row: Row, facts: Facts) -> list[str]:

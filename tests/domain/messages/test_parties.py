@@ -133,7 +133,7 @@ async def test_an_answer_reaches_everyone_in_the_thread_but_its_sender(world: Wo
     last = await sent(world, call=caller(Role.AGENT, id="local"), thread_id=first.thread_id, body="thanks")
     assert (last.message.to, last.skipped) == (["ann", "eve"], ["bob"])
     alone = (await sent(world, "ann", call=speaking(ann))).message
-    with pytest.raises(NotFound, match="Nobody else takes part"):
+    with pytest.raises(NotFound, match="Nobody but ann, who speaks here, takes part"):
         await reply(world, speaking(ann), alone)
 
 

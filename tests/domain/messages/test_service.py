@@ -208,12 +208,12 @@ async def test_who_writes_to_agents_is_told_of_which_no_instance_lives_and_since
     world.clock.advance(INSTANCE_ALIVE_FOR / SECOND + 1)
     await world.instance("here", "two")
     told = await sent(world, here.id, "gone", "never", "user:bob")
-    assert [(one.agent, one.last_seen_at) for one in told.away or ()] == [("gone", seen_at), ("never", None)]
+    assert [(one.agent, one.last_seen_at) for one in told.away or ()] == [("gone", seen_at)]
     assert (await sent(world, here.id, "user:bob")).away is None
-    await world.agent("nor_here")
     (tool,) = (one for one in TOOLS if one.name == "messages_send")
-    said = tool.say(await sent(world, "gone", "never", "nor_here"))
-    assert f"No instance lives of gone (last seen {seen_at}), never, nor_here (there was none yet): " in said
+    said = tool.say(await sent(world, "gone", "never"))
+    assert f"No instance lives of gone (last seen {seen_at}): messages_read(sent=true) shows" in said
+    assert "No instance lives" not in tool.say(await sent(world, "never"))
 
 
 async def test_who_looks_at_its_inbox_is_told_that_it_stays_unread_and_how_it_is_taken(world: World):

@@ -262,6 +262,23 @@ async def test_what_is_not_ready_is_what_has_not_ended_and_cannot_be_claimed_now
         FindTasks(ready=False, status="cancelled")
 
 
+async def test_what_a_terminated_agent_alone_could_do_is_said_with_who_that_is(world: World):
+    for name in ("bea", "cid"):
+        await world.agent(name, skills=("cleaning",))
+    await world.agent("dan", skills=("cooking",))
+    task = await world.task(required_capabilities=["cleaning"])
+    assert (await world.desk.tasks.get(world.call, task.id)).waits_for is None
+    for name in ("bea", "cid"):
+        world.clock.advance(1)
+        await world.desk.agents.control(world.call, ControlAgent(agent_id=name, action="terminate"))
+    told = await why(world, task)
+    assert told.startswith(
+        "no agent that is there has 'cleaning'; terminated: cid, bea (agents_control(action='resume')"
+    )
+    (said,) = await warned(world, required_capabilities=["cleaning"])
+    assert "terminated: cid, bea" in said
+
+
 async def test_a_list_says_why_a_task_was_cancelled(world: World):
     task = await world.task()
     reason = "not needed any more, since the customer has gone"
