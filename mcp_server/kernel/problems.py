@@ -10,10 +10,10 @@ from typing import Any, Literal, cast
 from pydantic import ValidationError
 
 from mcp_server.kernel.amiss_times import amiss
-from mcp_server.kernel.durations import durations_like, seconds_of
+from mcp_server.kernel.durations_meant import lasting_meant, out_of_milliseconds
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.likenesses import ALIKE, ELSEWHERE, HINTS, SAFETIES
-from mcp_server.kernel.moments import present_time, seconds_until
+from mcp_server.kernel.moments import present_time
 from mcp_server.kernel.near import folded, near
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.shapes import SECONDS, Shape
@@ -30,8 +30,6 @@ FAULTS_MAX = 20_000
 """Of more, each is only counted: to be told where they are takes pydantic a second for 100,000."""
 MEMBERS_TOLD_MAX = 5000
 """Of an object that has so many more members than there are names, their number is told alone."""
-MILLISECONDS_MIN = 10_000
-"""A duration of so many milliseconds may be taken for seconds."""
 _SLUG_FROM_MAX = 100
 _BETWEEN = re.compile(r"[^A-Za-z0-9._/]+")
 ECHOED_CHARACTERS_MAX = 60
@@ -180,17 +178,7 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
     if kind == _UNKNOWN:
         return _unknown(loc, name, place_of(shape, loc[:-1]), value_at(given, loc[:-1]))
     if kind == _OURS:
-        said = item["msg"].removeprefix("Value error, ").rstrip(".")
-        details = getattr(item["ctx"]["error"], "details", {})
-        is_whole = isinstance(value_at(given, loc), dict)
-        return Problem(
-            loc,
-            said,
-            is_whole=is_whole,
-            change=details.get(CHANGE) or None,
-            is_meant=SURE in details,
-            is_unclear=UNCLEAR in details,
-        )
+        return _of_ours(loc, item, value_at(given, loc))
     if item["loc"][-1:] == (_KEY,):
         around = place_of(shape, loc[:-1])
         return Problem(
@@ -205,20 +193,23 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
         )
     value = value_at(given, loc)
     wrong = _wrong(loc, place, value, name, place_of(shape, loc[:-1]))
-    if kind != "less_than_equal":
-        return wrong
-    seconds = _as_seconds(place, value, name)
+    return _too_much(wrong, place, value, name) if kind == "less_than_equal" else wrong
+
+
+def _of_ours(loc: tuple[str | int, ...], item: Any, value: Any) -> Problem:
+    """What a check of this house found, with what it knows of what was meant."""
+    said = item["msg"].removeprefix("Value error, ").rstrip(".")
+    details = getattr(item["ctx"]["error"], "details", {})
+    told = Problem(loc, said, is_whole=isinstance(value, dict), change=details.get(CHANGE) or None)
+    return replace(told, is_meant=SURE in details, is_unclear=UNCLEAR in details)
+
+
+def _too_much(wrong: Problem, place: Shape, value: Any, name: str) -> Problem:
+    seconds = out_of_milliseconds(place, value, name)
     if seconds is None:
         return replace(wrong, is_too_much=True)
     said = f"{wrong.message} In milliseconds that would be {seconds} s. Did you mean {seconds}?"
     return replace(wrong, message=said, near=(seconds,))
-
-
-def _as_seconds(place: Shape, value: Any, name: str) -> int | None:
-    """What a duration that is too long is in seconds, where it plainly was given in milliseconds."""
-    most = place.bounds[1] or 0
-    is_plain = isinstance(value, int) and value >= MILLISECONDS_MIN and value % 1000 == 0
-    return value // 1000 if is_plain and name.endswith(SECONDS) and value <= most * 1000 else None
 
 
 def _unknown(loc: tuple[str | int, ...], name: str, place: Shape, held: Any) -> Problem:
@@ -268,25 +259,11 @@ def _wrong(loc: tuple[str | int, ...], place: Shape, value: Any, name: str, arou
     if percent is not None:
         said = f"{_got(value)} is not accepted, which could be a fraction; {name} is in per cent: {percent:g}"
         return Problem(loc, said, near=(percent,))
-    close = _close(place, value) or _lasting(place, value, name)
+    close = _close(place, value) or lasting_meant(place, value, name)
     several = f" {around.instead.get(f'{name}s', '')}".rstrip() if isinstance(value, list) else ""
     meant = f" Did you mean {' or '.join(map(str, close))}?" if close else ""
     said = f"{_got(value)} is not accepted; it takes {_takes(place, name)}.{meant}{several}"
     return Problem(loc, said, near=close)
-
-
-def _lasting(place: Shape, value: Any, name: str) -> tuple[int | str, ...]:
-    """How long a text may mean, or how long it is until a time, that stands where a duration does."""
-    if not (name.endswith(SECONDS) and isinstance(value, str)):
-        return ()
-    return _until(value, place.bounds[1] or math.inf)
-
-
-def _until(value: str, most: float) -> tuple[int | str, ...]:
-    seconds = seconds_until(value)
-    if seconds is None:
-        return tuple(one for one in durations_like(value) if seconds_of(one) <= most)
-    return (seconds,) if seconds <= most else ()
 
 
 def _close(place: Shape, value: Any) -> tuple[str, ...]:
