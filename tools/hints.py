@@ -62,6 +62,15 @@ def phrase(text: str | None) -> str | None:
     return f"`text` is one phrase: try one word of it, such as {quoted(words[0])}." if words[1:] else None
 
 
+TOLD_BY_TASKS = {"status": "status", "kind": "kind", "tag": "tags", "parent_id": "parent_id"}
+"""Which member of a task tells of what narrows lists of tasks."""
+
+
+def hinted(hint: str | None) -> str:
+    """A hint behind other sentences."""
+    return "" if hint is None else f" {hint}"
+
+
 _OF_LISTS = frozenset(("limit", "cursor", "logs", "templates"))
 
 

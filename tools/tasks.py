@@ -1,13 +1,11 @@
 """Tools of the task queue."""
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from mcp_server.domain.approvals.rules import Form
 from mcp_server.domain.desk import Desk
-from mcp_server.domain.tasks.attempts import AttemptView
 from mcp_server.domain.tasks.backlog import in_words
 from mcp_server.domain.tasks.commands import (
     ClaimTasks,
@@ -36,11 +34,12 @@ from mcp_server.kernel.meaning import TaskId
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
+from tools.attempts import say_attempts
 from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
-from tools.hints import as_asked, hint
+from tools.hints import TOLD_BY_TASKS, as_asked, hint, hinted
 from tools.nothing import no_such_tasks
-from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, counted, listed, several
+from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
 from tools.waited import say_waited
 
 _STANDING_SHOWN_MAX = 3
@@ -69,8 +68,7 @@ async def find(desk: Desk, call: Call, args: FindArguments) -> FindResult:
     """One task by its id, or a filtered list."""
     if args.task_id is not None:
         found = await desk.tasks.get(call, args.task_id)
-        told = {"status": "status", "kind": "kind", "tag": "tags", "parent_id": "parent_id"}
-        return FindResult(task=found, hint=as_asked(args, "task_id", found, told))
+        return FindResult(task=found, hint=as_asked(args, "task_id", found, TOLD_BY_TASKS))
     tasks, next_cursor, omitted = await desk.tasks.find(call, args)
     counts = await desk.tasks.counts(call)
     why = None if tasks else await no_such_tasks(desk, call, args)
@@ -84,16 +82,12 @@ def _say_found(result: FindResult) -> str:
         waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
         why = f" ({quoted(result.task.pause_reason)})" if result.task.pause_reason else ""
         said = f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}{why}"
-        hint = "" if result.hint is None else f" {result.hint}"
-        return f"{said}{_lies(result.task.lease)}.{waits}{_say_attempts(result.task.attempts or ())}{hint}"
+        return (
+            f"{said}{_lies(result.task.lease)}.{waits}{say_attempts(result.task.attempts or ())}{hinted(result.hint)}"
+        )
     tasks = result.tasks or ()
     found = listed(len(tasks), "task", result.omitted, [one.status for one in tasks])
     return f"{found} {result.hint or ''}".rstrip()
-
-
-def _say_attempts(attempts: Sequence[AttemptView]) -> str:
-    took = [one.took_seconds for one in attempts if one.took_seconds is not None]
-    return f" {counted(len(took), 'attempt')} took {sum(took):g} s together." if took else ""
 
 
 def _lies(lease: LeaseView | None) -> str:

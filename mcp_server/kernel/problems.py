@@ -178,17 +178,7 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
     if kind == _UNKNOWN:
         return _unknown(loc, name, place_of(shape, loc[:-1]), value_at(given, loc[:-1]))
     if kind == _OURS:
-        said = item["msg"].removeprefix("Value error, ").rstrip(".")
-        details = getattr(item["ctx"]["error"], "details", {})
-        is_whole = isinstance(value_at(given, loc), dict)
-        return Problem(
-            loc,
-            said,
-            is_whole=is_whole,
-            change=details.get(CHANGE) or None,
-            is_meant=SURE in details,
-            is_unclear=UNCLEAR in details,
-        )
+        return _of_ours(loc, item, value_at(given, loc))
     if item["loc"][-1:] == (_KEY,):
         around = place_of(shape, loc[:-1])
         return Problem(
@@ -204,6 +194,14 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
     value = value_at(given, loc)
     wrong = _wrong(loc, place, value, name, place_of(shape, loc[:-1]))
     return replace(wrong, is_too_much=True) if kind == "less_than_equal" else wrong
+
+
+def _of_ours(loc: tuple[str | int, ...], item: Any, value: Any) -> Problem:
+    """What a check of this house found, with what it knows of what was meant."""
+    said = item["msg"].removeprefix("Value error, ").rstrip(".")
+    details = getattr(item["ctx"]["error"], "details", {})
+    told = Problem(loc, said, is_whole=isinstance(value, dict), change=details.get(CHANGE) or None)
+    return replace(told, is_meant=SURE in details, is_unclear=UNCLEAR in details)
 
 
 def _unknown(loc: tuple[str | int, ...], name: str, place: Shape, held: Any) -> Problem:

@@ -130,11 +130,17 @@ def _pairs(listed: list[Any]) -> Any:
     an object."""
     if listed and all(isinstance(one, str) and "=" in one for one in listed):
         return dict(str(one).split("=", 1) for one in listed)
-    if not listed or not all(isinstance(one, dict) and "name" in one for one in listed):
-        return _only(listed)
-    if not all(one.keys() == {"name", "value"} and isinstance(one["name"], str) for one in listed):
-        return listed
-    return {one["name"]: one["value"] for one in listed}
+    return (
+        _by_names(listed)
+        if listed and all(isinstance(one, dict) and "name" in one for one in listed)
+        else _only(listed)
+    )
+
+
+def _by_names(listed: list[dict[str, Any]]) -> Any:
+    """Names and values as an object; as they are where they are more than that."""
+    is_plain = all(one.keys() == {"name", "value"} and isinstance(one["name"], str) for one in listed)
+    return {one["name"]: one["value"] for one in listed} if is_plain else listed
 
 
 def _object(shape: Shape, value: Any) -> Any:

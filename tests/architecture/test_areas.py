@@ -161,7 +161,7 @@ def test_every_argument_of_a_resource_template_that_names_a_thing_can_be_complet
 
 def test_every_module_of_tools_and_resources_belongs_to_an_area():
     names = {area.name for area in AREAS.all}
-    beside = {"hints", "nothing", "finishing", "repeats", "facts", "documents", "inbox", "waited"}
+    beside = {"attempts", "hints", "nothing", "finishing", "repeats", "facts", "documents", "inbox", "waited"}
     for package, more in (
         ("tools", {"spec", "known", "__init__"} | beside),
         ("resources", {"spec", "__init__", "health"}),

@@ -66,8 +66,12 @@ def why_several(name: str) -> str | None:
     """Why one name is several; None where it is one. What has blanks within is a phrase that may have a comma."""
     parts = [part.strip() for part in name.strip("[]").split(",")]
     is_list = len(parts) > 1 and all(part and " " not in part for part in parts)
-    is_several = is_list and (", " in name or all("/" in part or is_glob(part) or '"' in part for part in parts))
+    is_several = is_list and (", " in name or all(map(_is_a_file, parts)))
     return f"those are {len(parts)} names, and as one it would keep nobody from any of them" if is_several else None
+
+
+def _is_a_file(part: str) -> bool:
+    return "/" in part or '"' in part or is_glob(part)
 
 
 def is_glob(name: str) -> bool:

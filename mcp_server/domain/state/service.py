@@ -8,6 +8,7 @@ from typing import Any, TypeVarTuple
 from mcp_server.domain.events.told import caused_by, told_of
 from mcp_server.domain.search.finding import Sought, fetch_page_holding
 from mcp_server.domain.state import transactions
+from mcp_server.domain.state.alike import alike
 from mcp_server.domain.state.answers import patched_answer, restored_answer, set_answer
 from mcp_server.domain.state.changes import CHANGES_SHOWN, compared, differs_each, no_versions, rest
 from mcp_server.domain.state.commands import (
@@ -50,7 +51,6 @@ from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import Conflict, NotFound, ValidationFailed
 from mcp_server.kernel.json_text import RawJson, dump_json
-from mcp_server.kernel.near import near
 from mcp_server.kernel.paging import Listed, Query, after_all, decode_cursor
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.services import Services
@@ -62,9 +62,6 @@ Args = TypeVarTuple("Args")
 VERSIONS_MAX = 100
 DIFFED_MAX = 10
 """Of how many versions it is said what each changed."""
-
-ALIKE_MAX = 1000
-"""Among so many keys of a namespace one is looked for that is nearly the one that was asked for."""
 
 NAMESPACE_COUNTED_MAX = 100
 """How far the documents of each namespace are counted."""
@@ -94,19 +91,11 @@ class StateService:
             return document_view(await self._version(command, command.version), with_value=True)
         row = await self._database.fetch_one("document_current", id=document_id(command.namespace, command.key))
         if row is None:
-            raise no_document(command.namespace, command.key, await self._alike(call, command))
+            raise no_document(command.namespace, command.key, await alike(self.keys, self.namespaces, call, command))
         if row["deleted"] or _is_expired(row, self._context.clock()):
             ending = await self._endings(row["id"], (row["version"], row["version"]))
             raise gone_document(row, ending[0][1].note if ending else None)
         return document_view(row, with_value=True)
-
-    async def _alike(self, call: Call, document: Addressed) -> list[str]:
-        """Documents of the namespace that are called nearly so; namespaces that are, where it has none."""
-        rows = await self.keys(call, ListKeys(namespace=document.namespace, limit=ALIKE_MAX))
-        if rows:
-            return [document_id(document.namespace, key) for key in near(document.key, [row["key"] for row in rows])]
-        spaces = [one.namespace for one in await self.namespaces(call)]
-        return [document_id(space, "") for space in near(document.namespace, spaces)]
 
     async def version_of(self, document: Addressed) -> int:
         """The version of a document, as a change of it would expect it; 0 where it has no value."""
