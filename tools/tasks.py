@@ -38,8 +38,7 @@ from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
 from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
-from tools.hints import hint
-from tools.nothing import no_such_tasks
+from tools.nothing import no_such_kinds, no_such_tasks
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, counted, listed, several
 from tools.waited import say_waited
 
@@ -110,11 +109,9 @@ def _say_created(result: CreatedTasks) -> str:
 async def claim(desk: Desk, call: Call, args: ClaimTasks) -> ClaimsView:
     """Work for an agent, as it needs it."""
     claimed = claims_view(await desk.tasks.claim(call, args), call.label)
-    if claimed.claims or not args.kinds or not call.actor.may(Permission.TASKS_READ):
+    if claimed.claims or not args.kinds:
         return claimed
-    known = await desk.tasks.kinds(call)
-    unknown = filter(None, (hint("task", {"kind": (kind, known)}) for kind in args.kinds))
-    return claimed.evolved({"no_more_because": " ".join(unknown).rstrip(".") or None})
+    return claimed.evolved({"no_more_because": await no_such_kinds(desk, call, args.kinds)})
 
 
 def _say_claimed(result: ClaimsView) -> str:
