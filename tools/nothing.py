@@ -1,6 +1,7 @@
 """Why a list is empty: which of what it was narrowed by nothing has, by what there is. The areas are not loaded for it:
 whose list it is brings the class of what is asked."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mcp_server.domain.desk import Desk
@@ -22,6 +23,15 @@ async def no_such_tasks(desk: Desk, call: Call, args: "FindTasks") -> str | None
         await desk.tasks.get(call, args.parent_id)  # refuses one that there is not
     kinds = hint("task", {"kind": (args.kind, await desk.tasks.kinds(call) if args.kind else ())})
     return kinds or await _no_tag(desk, call, args) or phrase(args.text)
+
+
+async def no_such_kinds(desk: Desk, call: Call, kinds: Iterable[str]) -> str | None:
+    """Of work of some kinds, for who may see which there are; without the full stop."""
+    if not call.actor.may(Permission.TASKS_READ):
+        return None
+    known = await desk.tasks.kinds(call)
+    unknown = filter(None, (hint("task", {"kind": (kind, known)}) for kind in kinds))
+    return " ".join(unknown).rstrip(".") or None
 
 
 async def _no_tag(desk: Desk, call: Call, args: "FindTasks") -> str | None:

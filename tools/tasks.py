@@ -37,8 +37,8 @@ from mcp_server.kernel.views import View
 from tools.attempts import say_attempts
 from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
-from tools.hints import TOLD_BY_TASKS, as_asked, hint, hinted
-from tools.nothing import no_such_tasks
+from tools.hints import TOLD_BY_TASKS, as_asked, hinted
+from tools.nothing import no_such_kinds, no_such_tasks
 from tools.spec import ADD, DESTROY, READ, UPDATE, Part, Tool, listed, several
 from tools.waited import say_waited
 
@@ -107,11 +107,9 @@ def _say_created(result: CreatedTasks) -> str:
 async def claim(desk: Desk, call: Call, args: ClaimTasks) -> ClaimsView:
     """Work for an agent, as it needs it."""
     claimed = claims_view(await desk.tasks.claim(call, args), call.label)
-    if claimed.claims or not args.kinds or not call.actor.may(Permission.TASKS_READ):
+    if claimed.claims or not args.kinds:
         return claimed
-    known = await desk.tasks.kinds(call)
-    unknown = filter(None, (hint("task", {"kind": (kind, known)}) for kind in args.kinds))
-    return claimed.evolved({"no_more_because": " ".join(unknown).rstrip(".") or None})
+    return claimed.evolved({"no_more_because": await no_such_kinds(desk, call, args.kinds)})
 
 
 def _say_claimed(result: ClaimsView) -> str:

@@ -164,7 +164,7 @@ class TaskSpec(Frozen):
 
     @model_validator(mode="after")
     def _limits_what_has_a_key(self) -> Self:
-        if "concurrency_limit" in self.model_fields_set and self.concurrency_key is None:
+        if self.concurrency_limit != 1 and self.concurrency_key is None:  # one is what is so unsaid
             raise ValidationFailed(
                 "`concurrency_limit` is of the tasks that have one `concurrency_key`, and none is given.",
                 next="Give the key, too, or leave the limit out.",
