@@ -37,7 +37,6 @@ SoughtStatus = Annotated[
         parts=r"^[a-z_]+$",
         also={
             "scheduled": "queued",
-            "pending": "queued",
             "kept": "sent",
             "error": "failed",
             "canceled": "cancelled",
