@@ -1,6 +1,7 @@
 """The caller's own call with what was wrong in it put right, and all else as it was: one that can be sent."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError
@@ -32,6 +33,10 @@ class Mended(NamedTuple):
         """The same, with what was seen to be wrong once the rest was right."""
         seen = tuple(one for one in problems if one.change is not None)
         return self._replace(then=(*self.then, *seen)) if self.is_sure else self
+
+    def doubted(self, *, is_sure: bool, is_hollow: bool) -> "Mended":
+        """The same, where a step of it was not sure, or lost what was said."""
+        return self._replace(is_sure=self.is_sure and is_sure, is_hollow=self.is_hollow or is_hollow)
 
 
 def mended(
@@ -76,9 +81,12 @@ def _can_be_put_right(shape: Shape, given: Mapping[str, Any], problem: Problem) 
         return True
     if not problem.loc or problem.is_whole or problem.is_unclear or _would_lose_a_safety(given, problem):
         return False
-    if problem.kind != "wrong":
-        return True
-    is_said = place_of(shape, problem.loc).kind != "time" and value_at(given, problem.loc) is not None
+    return problem.kind != "wrong" or _has_better(place_of(shape, problem.loc), value_at(given, problem.loc), problem)
+
+
+def _has_better(place: Shape, value: Any, problem: Problem) -> bool:
+    """Whether something is known that may stand for a value that is not accepted."""
+    is_said = place.kind != "time" and value is not None
     return bool(problem.near) or problem.is_too_much or problem.is_empty or not is_said
 
 
@@ -134,20 +142,28 @@ def _renamed(place: Shape, now: Mended, problem: Problem) -> Mended:
     *around, last = problem.loc
     name, value = str(last), value_at(now.arguments, problem.loc)
     held: Any = value_at(now.arguments, around)
-    free = [one for one in problem.near if not isinstance(held, dict) or one not in held]
+    is_object = isinstance(held, dict)
+    free = [one for one in problem.near if not (is_object and one in held)]
     if not free and problem.inside is None:
-        return _left_out(now, around, name) if isinstance(held, dict) else now._replace(is_hollow=True)
-    another = any(_is_another(place.members[one], value) for one in free)
-    is_lost = another and not isinstance(value, bool) and all(place.members[one].kind != "time" for one in free)
+        return _taken_away(now, problem.loc, is_object=is_object)
+    another, is_lost = _as_another([place.members[one] for one in free], value)
+    # What a model read as an object may have been given as something else.
     moved = _moved(place, problem)
+    arguments = put_at(now.arguments, around, partial(moved, name)) if is_object else now.arguments
+    unsure = len(problem.near) > 1 or another
+    return now._replace(arguments=arguments).doubted(is_sure=not unsure, is_hollow=is_lost)
 
-    def put(held: Any) -> Any:
-        # What a model read as an object may have been given as something else.
-        return moved(name, cast("dict[str, Any]", held)) if isinstance(held, dict) else held
 
-    arguments = put_at(now.arguments, around, put)
-    is_sure = now.is_sure and len(problem.near) <= 1 and not another
-    return now._replace(arguments=arguments, is_sure=is_sure, is_hollow=now.is_hollow or is_lost)
+def _taken_away(now: Mended, loc: tuple[str | int, ...], *, is_object: bool) -> Mended:
+    """Without a name of nothing; what a model read as an object, and is none, has nothing to take away."""
+    *around, name = loc
+    return _left_out(now, around, str(name)) if is_object else now._replace(is_hollow=True)
+
+
+def _as_another(places: Sequence[Shape], value: Any) -> tuple[bool, bool]:
+    """Whether a value would say another thing in one of some places, and whether what it says is lost there."""
+    another = any(_is_another(one, value) for one in places)
+    return another, another and not isinstance(value, bool) and all(one.kind != "time" for one in places)
 
 
 def _is_another(place: Shape, value: Any) -> bool:

@@ -61,12 +61,16 @@ def _names_for(plain: str, names: Mapping[str, Shape], noun: str) -> Iterator[st
     yield from (plain, one, f"{plain}s", f"{plain[:-1]}ies")
     for word in (plain, one):
         yield from (f"{word}_id", f"{word}_ids", *SAME.get(word, ()))
-    ids = (f"{noun}_id", f"{noun}_ids")
-    if one in _FILES:
+    yield from _by_what_it_names(one, names, (f"{noun}_id", f"{noun}_ids"))
+
+
+def _by_what_it_names(word: str, names: Mapping[str, Shape], ids: Sequence[str]) -> Iterator[str]:
+    """Where a file, an id or a name belongs."""
+    if word in _FILES:
         yield from (name for name in names if "a path or " in names[name].meant.words)
-    if one == "id":
+    if word == "id":
         yield from ids
-    if one == "name":
+    if word == "name":
         yield from (id_ for id_ in ids if id_ in names and "name" in names[id_].meant.words)
 
 

@@ -8,12 +8,13 @@ another spelling; a name in another spelling, or of another number. Never inside
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from mcp_server.kernel.lasting import as_lasting, in_seconds
 from mcp_server.kernel.moments import moment_of
 from mcp_server.kernel.near import folded
+from mcp_server.kernel.pairing import by_name, pairs
 from mcp_server.kernel.renaming import are_too_strange, gathered, nested, renamed, spread
 from mcp_server.kernel.shapes import Shape
 
@@ -77,7 +78,7 @@ def _value(shape: Shape, value: Any) -> Any:
 
 def _list(shape: Shape, value: Any) -> Any:
     item = cast("Shape", shape.item)
-    value = _by_name(item, _read(value, *("[{" if item.kind in ("object", "map") else "[")))
+    value = by_name(item, _read(value, *("[{" if item.kind in ("object", "map") else "[")))
     if item.meant.words_of is not None and isinstance(value, str):
         return item.meant.words_of(value)
     listed = cast("list[Any]", value) if isinstance(value, list) else _split(_one_of(item), value)
@@ -95,18 +96,6 @@ def _one_of(item: Shape) -> str | None:
     return item.meant.parts or item.pattern or bare
 
 
-def _by_name(item: Shape, value: Any) -> Any:
-    """An object of objects by their names as a list of objects that have names."""
-    members: dict[str, Any] = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    if "name" not in item.required or not _are_objects(members.values()) or members.keys() & item.members.keys():
-        return cast("Any", value)
-    return [{"name": name} | one for name, one in members.items()]
-
-
-def _are_objects(values: Collection[Any]) -> bool:
-    return bool(values) and all(isinstance(one, dict) for one in values)
-
-
 def _split(pattern: str | None, value: Any) -> list[Any]:
     """One value as a list; several that are divided by commas where none of them may hold one."""
     if isinstance(value, str) and pattern is not None and not re.search(pattern, value):
@@ -119,28 +108,10 @@ def _split(pattern: str | None, value: Any) -> list[Any]:
 def _map(shape: Shape, value: Any) -> Any:
     value = _read(value, "{")
     if isinstance(value, list):
-        value = _pairs(cast("list[Any]", value))
+        value = _only(pairs(cast("list[Any]", value)))
     if not isinstance(value, dict):
         return value
     return {name: _value(cast("Shape", shape.item), one) for name, one in cast("dict[str, Any]", value).items()}
-
-
-def _pairs(listed: list[Any]) -> Any:
-    """`["NAME=value"]` as Docker's files have it, and `[{"name": "NAME", "value": "value"}]` as those of Kubernetes, as
-    an object."""
-    if listed and all(isinstance(one, str) and "=" in one for one in listed):
-        return dict(str(one).split("=", 1) for one in listed)
-    return (
-        _by_names(listed)
-        if listed and all(isinstance(one, dict) and "name" in one for one in listed)
-        else _only(listed)
-    )
-
-
-def _by_names(listed: list[dict[str, Any]]) -> Any:
-    """Names and values as an object; as they are where they are more than that."""
-    is_plain = all(one.keys() == {"name", "value"} and isinstance(one["name"], str) for one in listed)
-    return {one["name"]: one["value"] for one in listed} if is_plain else listed
 
 
 def _object(shape: Shape, value: Any) -> Any:

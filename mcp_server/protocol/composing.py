@@ -20,11 +20,11 @@ from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.near import folded
 from mcp_server.kernel.paths import mapped
 from mcp_server.kernel.quoting import named
-from mcp_server.kernel.refusing import PROBLEMS
 from mcp_server.kernel.services import Services
 from mcp_server.kernel.store import Transaction
 from mcp_server.kernel.values import plain
 from mcp_server.kernel.writes import Place
+from mcp_server.protocol.apart import is_of_itself, no_part, not_composable, read_before, with_one_list
 from mcp_server.protocol.guarding import Wanted, kept_out, naming, refused
 from mcp_server.protocol.loading import Loading
 from mcp_server.protocol.references import (
@@ -60,22 +60,10 @@ async def compose(
         except OpsError as error:
             composer.pass_over(number)
             # What else is refused after another call may be so for that one's sake.
-            if not found or _is_of_itself(error):
+            if not found or is_of_itself(error):
                 found.append(error)
-    refuse(_with_one_list(found))
+    refuse(with_one_list(found))
     return await _rules_kept(desk, call, changes, later)
-
-
-def _with_one_list(found: Sequence[OpsError]) -> Sequence[OpsError]:
-    """Several refusals, of which the first alone lists what can be one of several: that is the same for all."""
-    for error in [one for one in found if _CAN in one.message][1:]:
-        error.message = error.wrong
-    return found
-
-
-def _is_of_itself(error: OpsError) -> bool:
-    """Whether a call is refused whatever the others are."""
-    return PROBLEMS in error.details or isinstance(error, NotComposable)
 
 
 async def _rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later: Grant | None) -> list[Composed]:
@@ -102,10 +90,6 @@ async def _rules_kept(desk: Desk, call: Call, changes: Sequence[Composed], later
 def _can_wait(changes: Sequence[Composed]) -> bool:
     """Whether all of them could be made later: none rests on a lease."""
     return not any(_WRITES[one.tool].whole().own_lease or one.arguments.get("lease_token") for one in changes)
-
-
-class NotComposable(ValidationFailed):
-    """A call that cannot be one of several, whatever the others are."""
 
 
 class _Composer:
@@ -140,7 +124,7 @@ class _Composer:
         command = await self._as_seen(part, await self._checked(tool, call, standing))
         why = part.alone(command)
         if why is not None:
-            raise _not_composable(tool.name, why.why, why.next)
+            raise not_composable(tool.name, why.why, why.next)
         if part.is_private:
             require_none_sent(f"{place.argument}[{place.number}]", standing.own, self._made)
         told = unread(f"{place.argument}[{place.number}]", standing.own, self._made)
@@ -211,7 +195,7 @@ class _Composer:
         """Refuse to read what a call before writes."""
         for name in documents:
             if name in self._writes:
-                raise _read_before(name, self._writes[name])
+                raise read_before(name, self._writes[name])
 
     def _values_with(self, document: str, value: str | None) -> dict[str, str]:
         """What documents will hold once one more is written."""
@@ -241,12 +225,12 @@ class _Composer:
             tool = await self._desk.get(Loading).tool(_WRITES[known])
             assert tool.part is not None, "it is composable"
             return tool, tool.part
-        raise _no_part(name, there)
+        raise no_part(name, there)
 
     def _require_no_lease(self, tool: AnyTool, shared: Mapping[str, Any]) -> None:
         if self._later is not None and (tool.own_lease or shared.get("lease_token") is not None):
             why = "a lease does not last until people have decided"
-            raise _not_composable(tool.name, why, "Ask people first, and make it once they have decided.")
+            raise not_composable(tool.name, why, "Ask people first, and make it once they have decided.")
 
     async def _spoken(self, what: Said) -> Call:
         """Who speaks in a call: as whoever has them land, where it does not say otherwise."""
@@ -328,7 +312,7 @@ class _Composer:
         if meant is not None and REFERENCE.fullmatch(meant):
             raise ValidationFailed(
                 f"{named(text)} names nothing: what a call before makes is written @call.thing, both from 0.",
-                next=f"Write {meant}; {_HOW_MANY_MADE.format(len(self._made))}",
+                next=f"Write {meant}; calls before this one: {len(self._made)}.",
             )
 
     def _made_alone(self, text: str) -> str | None:
@@ -362,51 +346,3 @@ def _said(part: Part, command: Any, filled: tuple[Any, Any] | None) -> str:
 def _write_of(tool: AnyTool, desk: Desk) -> Any:
     assert tool.write is not None, f"{tool.name} has a part and no write"
     return tool.write(desk)
-
-
-_HOW_MANY_MADE = "calls before this one: {}."
-_CAN = "These can: "
-_ON_ITS_OWN = "call it on its own, before or after"
-_INSTEAD = {
-    "approvals_request": "ask first on its own, and name what it answers in `depends_on` of a task made here; or give "
-    "it these calls, which it makes once people have said yes",
-}
-"""Of tools that are left out, what to do where that is more than to call them."""
-
-_WHY = {
-    "messages_read": "only writes that neither wait nor ask can, and it takes messages out of an inbox; what it "
-    "acknowledges is told the sender at once",
-    "tasks_claim": "only writes that neither wait nor ask can, and who claims has to know what it got",
-}
-"""Of tools that change something, why they are left out nevertheless."""
-
-
-def _no_part(name: str, there: Sequence[str]) -> NotComposable:
-    """The refusal of a tool that is none of those which can be one of several calls here."""
-    from mcp_server.protocol.other_names import tools_like  # 0.2 MB of names
-
-    known = name not in _WRITES and name in KNOWN
-    why = "no such tool is offered here"
-    if name == "commit":
-        why = "these land together as they are"
-    elif known:
-        why = f"{_WHY.get(name, 'only writes that neither wait nor ask can')}; {_INSTEAD.get(name, _ON_ITS_OWN)}"
-    alike = [] if known else tools_like(name, there)
-    can = "" if known else f"Did you mean {', '.join(alike)}?" if alike else f"{_CAN}{', '.join(there)}."
-    inside = "Put the calls that it holds here themselves, in its place."
-    return NotComposable(
-        f"{named(name)} cannot be one of several calls: {why}.", next=inside if name == "commit" else can
-    )
-
-
-def _read_before(document: str, number: int) -> ValidationFailed:
-    return ValidationFailed(
-        f"The document {named(document)} is written by call {number} of these, and this call would read it before that "
-        "has landed.",
-        next="Give what it holds itself (content_base64, value); or write it first on its own, then make this call.",
-        details={"document": document, "written_by_call": number},
-    )
-
-
-def _not_composable(name: str, why: str, instead: str) -> NotComposable:
-    return NotComposable(f"This call of {name} cannot be one of several: {why}.", next=instead)

@@ -22,7 +22,7 @@ TAKES: dict[str, dict[str, Any]] = {
     "set_priority": {"priority": "high"},
     "reschedule": {"run_at": LATER},
     "assign": {"agent_id": None},
-    "edit": {"changes": {"title": "another"}},
+    "edit": {"changes": {"tags": ["another"]}},
 }
 TASK_ACTIONS = ("cancel", "pause", "resume", "retry", "discard", "run_now", *TAKES)
 PLACE = re.compile(r"\.\.\.|\{title")

@@ -119,6 +119,7 @@ def _timed(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _enough(model: type[BaseModel]) -> dict[str, Any]:
-    enough: dict[str, Any] = {"to": ["a@example.org"], "subject": "s", "text": "t", "title": "t", "action": "a"}
+    to = "user:a" if model is SendMessage else "a@example.org"
+    enough: dict[str, Any] = {"to": [to], "subject": "s", "text": "t", "title": "t", "action": "a"}
     said = enough | {"body": "b", "purpose": "p"} | KEY
     return {name: value for name, value in said.items() if name in model.model_fields}

@@ -84,7 +84,7 @@ FAULTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
             "quorum": 2,
             "calls": [{"tool": "tasks_create", "arguments": {"tasks": [{"title": "x"}]}}],
         },
-        ("`calls` run by themselves at a yes", "`choices` are two at least"),
+        ("`calls` run by themselves at a yes", "`choices` takes at least two answers"),
     ),
     (
         "approvals_request",

@@ -113,7 +113,8 @@ async def plant_the_rest(garden: Garden) -> None:
         key=written["document"]["key"],
         json_patch=None,
         merge_patch={"said": hostile(next_number())[0]},
-        **document,
+        namespace="n",
+        expected_version=1,
     )
     await garden.plant("state_restore", key=written["document"]["key"], version=1, **document)
     lock = (await garden.plant("locks_acquire"))["lock"]

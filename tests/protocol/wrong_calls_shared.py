@@ -88,7 +88,7 @@ WRONG_SHARED: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     # Locks.
     ("locks_acquire", {"name": "docs/*.md, src/*.py"}, ("those are 2 names", "commit(calls=[...])")),
     ("locks_acquire", {"name": '["a", "b"]'}, ("those are 2 names",)),
-    ("locks_acquire", {"name": "a", "ttl_seconds": 3_600_000}, ("In milliseconds that would be 3600 s", "=3600)")),
+    ("locks_acquire", {"name": "a", "ttl_seconds": 3_600_000}, ("Did you mean 3600?", "=3600)")),
     ("tasks_report", {"task_id": "x", "lease_token": "x", "extend_seconds": 60_000_000}, ("Did you mean 60000?",)),
     ("locks_release", {"name": "a", "renew": True}, ("Did you mean renew_seconds?", "renew_seconds=60)")),
     # Messages.

@@ -4,8 +4,9 @@ Where `variables` are declared, one that is missing or not declared is refused b
 wherever a value is put in; a template can neither call into the server nor run for long.
 """
 
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -96,16 +97,24 @@ def no_template(key: str, known: Sequence[str], details: Mapping[str, Any]) -> N
 
 def _require_used(key: str, template: MailTemplate) -> None:
     """Refuse a template that declares a variable and has it only in the form of others, which nobody fills in."""
-    sources = [template.subject, template.text or "", template.html or ""]
+    sources = _sources(template)
     code = " ".join(found[0] for source in sources for found in _CODE.finditer(source))
-    for name in (one for one in template.variables or () if not re.search(rf"\b{re.escape(one)}\b", code)):
-        left = next(filter(None, (_of_others(name).search(source) for source in sources)), None)
+    for name in _unused(template.variables or (), code):
+        left = next(filter(None, map(_of_others(name).search, sources)), None)
         if left is not None:
             raise ValidationFailed(
                 f"The template {named(key)} declares {quoted(name)}, and uses it nowhere: {quoted(left[0])} goes out "
                 "as it stands.",
                 next=f"Write {{{{{name}}}}} in its place.",
             )
+
+
+def _sources(template: MailTemplate) -> list[str]:
+    return [template.subject, template.text or "", template.html or ""]
+
+
+def _unused(names: Iterable[str], code: str) -> list[str]:
+    return [one for one in names if not re.search(rf"\b{re.escape(one)}\b", code)]
 
 
 def _of_others(name: str) -> re.Pattern[str]:
@@ -117,11 +126,14 @@ def _of_others(name: str) -> re.Pattern[str]:
 
 def _undeclared(template: MailTemplate) -> list[str]:
     """What a template shows, and neither declares nor goes through."""
-    sources = [template.subject, template.text or "", template.html or ""]
-    loops = (found[1] for source in sources for found in _LOOPED.finditer(source))
-    looped = {word for names in loops for word in re.split(r"[\s,]+", names)}
-    shown = dict.fromkeys(found[1] for source in sources for found in _SHOWN.finditer(source))
-    return [one for one in shown if one not in {*(template.variables or ()), *looped, "loop"}]
+    sources = _sources(template)
+    loops = _found(_LOOPED, sources)
+    known = {*(template.variables or ()), "loop", *itertools.chain(*(re.split(r"[\s,]+", names) for names in loops))}
+    return [one for one in dict.fromkeys(_found(_SHOWN, sources)) if one not in known]
+
+
+def _found(pattern: re.Pattern[str], sources: Iterable[str]) -> list[str]:
+    return [found[1] for source in sources for found in pattern.finditer(source)]
 
 
 def _require_declared(key: str, template: MailTemplate, variables: Mapping[str, Any]) -> None:

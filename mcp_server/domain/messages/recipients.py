@@ -16,7 +16,9 @@ from mcp_server.domain.agents.rows import (
 )
 from mcp_server.domain.agents.speaking import known_agent
 from mcp_server.domain.messages.model import CAPABILITY, PERSON, RECIPIENTS_MAX, SendMessage, is_person
+from mcp_server.domain.people.service import Standing
 from mcp_server.kernel.authority import VIA, Permission
+from mcp_server.kernel.call import Call
 from mcp_server.kernel.checks import noting, refuse
 from mcp_server.kernel.errors import LimitExceeded, NotFound, OpsError, PermissionDenied, ValidationFailed
 from mcp_server.kernel.events import Origin
@@ -226,3 +228,15 @@ def _resolved(tx: Transaction, reference: str) -> str:
         return named_agent(tx, agent_of(reference)).id
     except NotFound:
         return reference
+
+
+async def unknown_people(standing: Standing, call: Call, parties: Iterable[str]) -> list[str]:
+    """Those among some parties that are no users here yet; who calls is here.
+
+    Args:
+        standing: who is a user here.
+        call: who asks.
+        parties: agents by their ids, and people.
+    """
+    people = [one for one in parties if is_person(one) and one not in (call.party, call.actor.label)]
+    return [one for one in people if await standing.profile(one.removeprefix(PERSON)) is None]

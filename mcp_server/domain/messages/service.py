@@ -1,6 +1,6 @@
 """Use cases of messages between agents and people."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -8,8 +8,8 @@ from mcp_server.domain.agents.holding import HOLDING_COUNTED_MAX, Holding
 from mcp_server.domain.agents.speaking import Speaking
 from mcp_server.domain.messages import transactions
 from mcp_server.domain.messages.handed import handed_over
-from mcp_server.domain.messages.model import PERSON, ReadMessages, SendMessage, is_person
-from mcp_server.domain.messages.recipients import agent_of, no_thread, require_control
+from mcp_server.domain.messages.model import ReadMessages, SendMessage, is_person
+from mcp_server.domain.messages.recipients import agent_of, no_thread, require_control, unknown_people
 from mcp_server.domain.messages.views import (
     STAY_UNREAD,
     AwayView,
@@ -65,16 +65,11 @@ class MessageService:
         away = await self._speaking.away(agents) if agents and not sent.replayed else ()
         message = sent_view(sent.message, replayed=sent.replayed)
         return SentMessage(
-            message=message.evolved({"unknown": await self._unknown(call, sent.recipients) or None}),
+            message=message.evolved({"unknown": await unknown_people(self._standing, call, sent.recipients) or None}),
             recipients=sent.recipients,
             away=[_gone(one) for one in away if one["last_seen_at"] is not None] or None,
             skipped=sent.skipped or None,
         )
-
-    async def _unknown(self, call: Call, parties: Iterable[str]) -> list[str]:
-        """The people among some parties that are no users here yet."""
-        people = [one for one in parties if is_person(one) and one not in (call.party, call.actor.label)]
-        return [one for one in people if await self._standing.profile(one.removeprefix(PERSON)) is None]
 
     async def read(self, call: Call, command: ReadMessages) -> InboxView:
         """A party's messages: those in its inbox, oldest first; or a thread in which it takes part; or what it sent; or

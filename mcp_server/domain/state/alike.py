@@ -27,7 +27,8 @@ async def alike(
         call: who asks.
         document: the one that there is not.
     """
-    rows = await keys(call, ListKeys(namespace=document.namespace, limit=ALIKE_MAX))
+    # A resource's address may name as a namespace what is none.
+    rows = await keys(call, ListKeys.model_construct(namespace=document.namespace, limit=ALIKE_MAX))
     if rows:
         return [document_id(document.namespace, key) for key in near(document.key, [row["key"] for row in rows])]
     spaces = [one.namespace for one in await namespaces(call)]

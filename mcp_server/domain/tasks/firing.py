@@ -8,7 +8,7 @@ from mcp_server.domain.tasks.hooks import TASK_GATED
 from mcp_server.domain.tasks.model import Task
 from mcp_server.domain.tasks.refusals import still_unfinished, unanswered
 from mcp_server.domain.tasks.rescheduling import rescheduled
-from mcp_server.domain.tasks.rules import TERMINAL
+from mcp_server.domain.tasks.rules import TERMINAL, legal_now
 from mcp_server.domain.tasks.schedules import ScheduleSpec
 from mcp_server.domain.tasks.spec import TaskChanges
 from mcp_server.kernel.events import Event, Origin
@@ -34,7 +34,7 @@ def fired_now(tx: Transaction, origin: Origin, schedule: Task) -> tuple[Task, Ev
         InvalidTransition: it is no schedule, or has ended; or its last firing is unfinished, and they do not overlap.
     """
     if schedule.status == "pending" and schedule.approval == "required" and schedule.run_at is None:
-        raise unanswered(schedule.id)
+        raise unanswered(schedule.id, legal_now("pending", None, repeats=schedule.schedule is not None))
     schedule.require_legal("run_now")
     if schedule.schedule is None:
         move = partial(moved_own, tx, origin) if schedule.system else partial(rescheduled, now=origin.at)

@@ -7,7 +7,9 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from mcp_server.domain.search.finding import fetch_few_holding
+from mcp_server.domain.tasks.commands import Until
 from mcp_server.domain.tasks.refusals import no_task
+from mcp_server.domain.tasks.rules import TERMINAL
 from mcp_server.domain.tasks.standing import progress_of
 from mcp_server.kernel.errors import NotFound
 from mcp_server.kernel.json_text import dump_json
@@ -24,6 +26,12 @@ class Standing(NamedTuple):
 
     status: str
     version: int
+
+    def has_reached(self, until: Until, first: "Standing") -> bool:
+        """Whether what is waited for is there, from where the task stood at first."""
+        if until == "any_change":
+            return self != first
+        return self.status in TERMINAL or (until == "running" and self.status == "running")
 
 
 Standings = dict[str, Standing]

@@ -111,12 +111,13 @@ def no_schedule(task_id: str) -> InvalidTransition:
     )
 
 
-def unanswered(task_id: str) -> InvalidTransition:
+def unanswered(task_id: str, legal: Sequence[str]) -> InvalidTransition:
     """The refusal to run at once what people are asked about."""
     return InvalidTransition(
         f"Task {task_id} waits for people to approve it, so run_now is not possible.",
-        next=f"approvals_decide(approval_id='{task_id}') has the user at this client asked.",
-        details={"task_id": task_id, "status": "pending", "approval": "required"},
+        next=f"approvals_decide(approval_id='{task_id}') has the user at this client asked. Legal now: "
+        f"{', '.join(legal)}.",
+        details={"task_id": task_id, "status": "pending", "approval": "required", "legal": list(legal)},
     )
 
 

@@ -23,7 +23,6 @@ from mcp_server.domain.tasks.commands import (
     FindTasks,
     FinishTask,
     GiveUpTask,
-    Until,
     WaitForTasks,
     refuse_cycles,
     refuse_system_kinds,
@@ -33,7 +32,7 @@ from mcp_server.domain.tasks.doubts import doubts_about
 from mcp_server.domain.tasks.leftovers import left_by
 from mcp_server.domain.tasks.listing import lists_of, place_of, titles_of
 from mcp_server.domain.tasks.model import Task
-from mcp_server.domain.tasks.outcomes import Standing, Standings, bounded, outcomes, parents_of, standings, unknown_task
+from mcp_server.domain.tasks.outcomes import Standings, bounded, outcomes, parents_of, standings, unknown_task
 from mcp_server.domain.tasks.results import (
     ClaimedTasks,
     ControlledTasks,
@@ -314,7 +313,7 @@ class TaskService:
         first = await standings(database, ids)
 
         def reached(found: Standings) -> bool:
-            held = (_is_reached(command.until, first[task_id], found[task_id]) for task_id in ids)
+            held = (found[task_id].has_reached(command.until, first[task_id]) for task_id in ids)
             return any(held) if command.any else all(held)
 
         found = await wait_until(
@@ -395,9 +394,3 @@ async def _reported(call: Call, task: Task) -> ReportedTask:
 async def _given_up(call: Call, task: Task) -> TaskState:
     del call
     return task_state(task.fields())
-
-
-def _is_reached(until: Until, first: Standing, now: Standing) -> bool:
-    if until == "any_change":
-        return now != first
-    return now.status in TERMINAL or (until == "running" and now.status == "running")

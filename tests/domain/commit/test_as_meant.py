@@ -130,7 +130,7 @@ async def test_a_commit_inside_of_several_calls_is_told_to_give_its_calls_themse
 
 
 async def test_the_tools_that_can_be_one_of_several_are_listed_once(world: World):
-    with pytest.raises(ValidationFailed, match="These can: ") as refused:
+    with pytest.raises(ValidationFailed, match="only writes that neither wait nor ask can") as refused:
         await commit(world, ("tasks_wait", {"task_id": "t"}))
     assert "composable" not in refused.value.details
     question = ("approvals_request", {"title": "t", "action": "a"})

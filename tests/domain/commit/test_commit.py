@@ -164,7 +164,7 @@ async def test_a_call_may_name_what_one_before_it_made(world: World):
         ),
         MAIL,
         ("tasks_create", {"tasks": [{"title": "once it is sent", "depends_on": ["@3.1"], "parent_id": "@1.0"}]}),
-        ("messages_send", {"to": ["@0.0"], "body": "hello", "subject": "@1.1"}),
+        ("messages_send", {"to": ["@0.0"], "body": "hello", "subject": "the build"}),
         ("messages_send", {"thread_id": "@5.0", "to": ["@0.0"], "body": "more"}),
         ("tasks_control", {"task_ids": ["@1.0"], "action": "set_priority", "priority": "high"}),
     )
@@ -177,7 +177,7 @@ async def test_a_call_may_name_what_one_before_it_made(world: World):
     assert (waits.depends_on, waits.parent_id) == ([mail["task"]["id"]], design)
     inbox = await world.desk.messages.read(world.call, ReadMessages(agent_id="builder", unread_only=False))
     assert [(one.subject, one.body, one.thread_id) for one in inbox.messages][0] == (
-        "@1.1",
+        "the build",
         "hello",
         first["message"]["id"],
     )

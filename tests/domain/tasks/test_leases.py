@@ -110,7 +110,7 @@ async def test_one_tasks_token_ends_no_other_and_what_can_be_guessed_ends_none(w
     await world.tasks({}, {})
     one, two = await world.claim(agent, max_tasks=2)
     assert len({one.lease_token, two.lease_token}) == 2
-    for token in (one.lease_token, str(two.attempt), two.task.id, ""):
+    for token in (one.lease_token, str(two.attempt), two.task.id, "0"):
         with pytest.raises(LeaseLost):
             command = FinishTask(task_id=two.task.id, lease_token=token, outcome="completed")
             await world.desk.tasks.finish(world.call, command)
