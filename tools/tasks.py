@@ -26,7 +26,7 @@ from mcp_server.domain.tasks.results import (
 from mcp_server.domain.tasks.spec import TaskSpec
 from mcp_server.domain.tasks.standing import TaskState
 from mcp_server.domain.tasks.transactions import Controlled
-from mcp_server.domain.tasks.views import LeaseView, TaskView
+from mcp_server.domain.tasks.views import TaskView
 from mcp_server.kernel.authority import Permission
 from mcp_server.kernel.call import Call
 from mcp_server.kernel.errors import InvalidTransition, OpsError
@@ -34,7 +34,7 @@ from mcp_server.kernel.meaning import TaskId
 from mcp_server.kernel.paging import floors
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.views import View
-from tools.attempts import say_attempts
+from tools.attempts import say_attempts, say_lying
 from tools.facts import TASK, beside
 from tools.finishing import FinishResult, finish, say_finished, says_finish, why_alone
 from tools.hints import TOLD_BY_TASKS, as_asked, hinted
@@ -82,20 +82,11 @@ def _say_found(result: FindResult) -> str:
         waits = f" It waits: {'; '.join(result.task.waits_for)}." if result.task.waits_for else ""
         why = f" ({quoted(result.task.pause_reason)})" if result.task.pause_reason else ""
         said = f"Task {result.task.id} ({quoted(result.task.title)}) is {result.task.status}{why}"
-        return (
-            f"{said}{_lies(result.task.lease)}.{waits}{say_attempts(result.task.attempts or ())}{hinted(result.hint)}"
-        )
+        tried = f"{waits}{say_attempts(result.task.attempts or ())}"
+        return f"{said}{say_lying(result.task.lease)}.{tried}{hinted(result.hint)}"
     tasks = result.tasks or ()
     found = listed(len(tasks), "task", result.omitted, [one.status for one in tasks])
     return f"{found} {result.hint or ''}".rstrip()
-
-
-def _lies(lease: LeaseView | None) -> str:
-    """Why a task that runs lies still, where whoever has it has not been heard of lately."""
-    if lease is None or lease.last_seen_seconds_ago is None:
-        return ""
-    seen = f"its worker was last heard of {lease.last_seen_seconds_ago} s ago"
-    return f": {seen}, and has it until {lease.expires_at} without a report"
 
 
 def _say_created(result: CreatedTasks) -> str:

@@ -1,4 +1,4 @@
-"""Names with what belongs to each, in the forms in which other programs' files have them."""
+"""Names with what belongs to each, in the forms in which other programs have them."""
 
 from collections.abc import Collection
 from typing import Any, cast
@@ -24,7 +24,13 @@ def pairs(listed: list[Any]) -> Any:
     if listed and all(isinstance(one, str) and "=" in one for one in listed):
         return dict(str(one).split("=", 1) for one in listed)
     has_names = listed and all(isinstance(one, dict) and "name" in one for one in listed)
-    return _by_names(listed) if has_names else listed
+    return _by_names(listed) if has_names else only(listed)
+
+
+def only(value: Any) -> Any:
+    """What a list of one holds; anything else as it is."""
+    listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
+    return listed[0] if len(listed) == 1 else cast("Any", value)
 
 
 def _by_names(listed: list[dict[str, Any]]) -> Any:

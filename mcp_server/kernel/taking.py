@@ -14,7 +14,7 @@ from typing import Any, cast
 from mcp_server.kernel.lasting import as_lasting, in_seconds
 from mcp_server.kernel.moments import moment_of
 from mcp_server.kernel.near import folded
-from mcp_server.kernel.pairing import by_name, pairs
+from mcp_server.kernel.pairing import by_name, only, pairs
 from mcp_server.kernel.renaming import are_too_strange, gathered, nested, renamed, spread
 from mcp_server.kernel.shapes import Shape
 
@@ -108,14 +108,14 @@ def _split(pattern: str | None, value: Any) -> list[Any]:
 def _map(shape: Shape, value: Any) -> Any:
     value = _read(value, "{")
     if isinstance(value, list):
-        value = _only(pairs(cast("list[Any]", value)))
+        value = pairs(cast("list[Any]", value))
     if not isinstance(value, dict):
         return value
     return {name: _value(cast("Shape", shape.item), one) for name, one in cast("dict[str, Any]", value).items()}
 
 
 def _object(shape: Shape, value: Any) -> Any:
-    value = _only(_read(value, "{"))
+    value = only(_read(value, "{"))
     if isinstance(value, dict):
         return _members(shape, cast("dict[str, Any]", value))
     if isinstance(value, str) and value.lstrip().startswith(_BEGINS_JSON):
@@ -155,7 +155,7 @@ def _percent_of(shape: Shape, text: str) -> float | None:
 
 
 def _choice(shape: Shape, value: Any) -> Any:
-    value = _only(value)
+    value = only(value)
     if isinstance(value, bool):
         return shape.meant.also.get(str(value).lower(), value)
     if not isinstance(value, str):
@@ -166,7 +166,7 @@ def _choice(shape: Shape, value: Any) -> Any:
 
 
 def _text(shape: Shape, value: Any) -> Any:
-    value = _id_in(shape, _only(value))
+    value = _id_in(shape, only(value))
     if not isinstance(value, int) or isinstance(value, bool):
         return value
     return f"#{value}" if str(shape.meant.example).startswith("#") else str(value)
@@ -181,25 +181,19 @@ def _id_in(shape: Shape, value: Any) -> Any:
 
 
 def _time(name: str, value: Any) -> Any:
-    value = _only(value)
+    value = only(value)
     return (moment_of(value, name) or value) if isinstance(value, str) else value
 
 
 def _plain(shape: Shape, value: Any) -> Any:
     del shape
-    return _only(value)
+    return only(value)
 
 
 def _number(shape: Shape, value: Any) -> Any:
-    value = _only(value)
+    value = only(value)
     percent = _percent_of(shape, value) if isinstance(value, str) else None
     return value if percent is None else percent
-
-
-def _only(value: Any) -> Any:
-    """What a list of one holds; anything else as it is."""
-    listed: list[Any] = cast("list[Any]", value) if isinstance(value, list) else []
-    return listed[0] if len(listed) == 1 else cast("Any", value)
 
 
 def _read(value: Any, *begins: str) -> Any:

@@ -1,6 +1,6 @@
 """Use cases of messages between agents and people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
