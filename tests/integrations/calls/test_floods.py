@@ -14,7 +14,6 @@ from tests.integrations.calls.test_media import opened
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.slow
 async def test_a_flood_of_messages_is_answered_with_errors_and_then_the_peer_is_let_go():
     async with opened() as heard, joined(heard) as person:
         for number in range(700):

@@ -120,7 +120,6 @@ async def test_text_goes_both_ways_and_what_is_no_message_is_answered_with_an_er
         await heard.until(orders.Closed)
 
 
-@pytest.mark.slow
 async def test_a_tone_of_ours_is_heard_and_one_of_theirs_recorded_and_hold_and_mute_are_silence(
     tmp_path: Path, in_time: None
 ):
@@ -209,7 +208,6 @@ def is_of(peer: str, told: object) -> bool:
     return peer == (told.about if isinstance(told, orders.Refused) else getattr(told, "peer", None))
 
 
-@pytest.mark.slow
 async def test_the_death_of_the_media_process_is_told_to_every_call_at_once_and_the_next_starts_another():
     door = CallMedia(MediaSettings())
     calls = [Listener(await door.open(f"call_{number}", audio=False, record=False)) for number in range(3)]
@@ -230,7 +228,6 @@ async def test_the_death_of_the_media_process_is_told_to_every_call_at_once_and_
     assert door.pid is None
 
 
-@pytest.mark.slow
 async def test_it_ends_when_there_are_no_calls_and_when_it_is_told_to():
     door = CallMedia(MediaSettings(idle_seconds=0.2))
     first = Listener(await door.open("call_1", audio=False, record=False))
@@ -288,7 +285,6 @@ async def test_a_parent_that_is_killed_leaves_no_media_process():
     parent._transport.close()
 
 
-@pytest.mark.slow
 async def test_a_rejoin_replaces_the_old_connection_and_is_no_other_peer():
     async with opened(peers_max=1) as heard, joined(heard) as old:
         async with joined(heard, first=[{"type": "welcome"}]) as new:

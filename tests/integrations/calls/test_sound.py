@@ -160,7 +160,6 @@ async def test_a_real_voice_is_heard(argv: list[str]):
     assert max(array("h", played.recorded)) > 3000
 
 
-@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="no espeak-ng is installed")
 async def test_the_longest_text_is_spoken_whole():

@@ -157,7 +157,6 @@ def test_what_is_no_message_is_refused_and_why(data: str | bytes, why: str):
         messages.checked(data)
 
 
-@pytest.mark.slow
 @settings(max_examples=50)
 @given(
     st.recursive(

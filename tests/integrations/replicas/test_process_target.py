@@ -33,7 +33,6 @@ async def plant(url: str, tmp_path: Path) -> AsyncGenerator[Plant]:
         yield made
 
 
-@pytest.mark.slow
 async def test_a_service_goes_live_is_replaced_while_it_is_asked_and_leaves_nothing(sqlite_url: str, tmp_path: Path):
     async with plant_on(sqlite_url, tmp_path, declared(tmp_path)) as plant:
         live = await plant.apply("one")
