@@ -33,7 +33,9 @@ ABOUT = "io.modelcontextprotocol/"
 INTERVAL = "mcp.server._streamable_http_modern._SSE_PING_INTERVAL"
 FORM = {f"{ABOUT}clientCapabilities": {"elicitation": {"form": {}}}}
 HANDLES = {f"{ABOUT}clientCapabilities": {"extensions": {f"{ABOUT}tasks": {}}}}
-MOVES = re.compile(r'(?<="statusMessage": ")[^"]+|[a-z]+_[0-9a-z]{12}\b|\d{4}-\d\d-\d\dT[\d:.]+Z|"requestState": ?"[^"]+"')
+MOVES = re.compile(
+    r'(?<="statusMessage": ")[^"]+|[a-z]+_[0-9a-z]{12}\b|\d{4}-\d\d-\d\dT[\d:.]+Z|"requestState": ?"[^"]+"'
+)
 
 
 def call(name: str, arguments: Any, meta: Any = None, **members: Any) -> dict[str, Any]:
