@@ -64,14 +64,16 @@ def _what_next(result: AcquiredLock) -> str:
     )
 
 
+_FOR_ANOTHER = " It is another's, for whom you kept it; without renew_seconds, force takes it away."
+
+
 def _say_released(result: ReleasedLock) -> str:
     lock = result.lock
     if lock is None:
         return f"Released: {result.was}.{_say_forced(result.forced_from)}"
     said = f"{_who(lock)} holds {named(lock.name)} until {lock.expires_at}"
     if result.handed_to is None:
-        whose = "" if lock.renewed_for is None else " It is another's, for whom you kept it; without renew_seconds, "
-        whose += "force takes it away." if whose else ""
+        whose = "" if lock.renewed_for is None else _FOR_ANOTHER
         return f"{said}{_if_silent(lock)}.{_kept(lock.unchanged)}{whose}"
     token = "" if lock.fencing_token is None else f" under fencing token {lock.fencing_token}"
     # What is held under an instance is free once that is silent; the heir's is held until its time is over.

@@ -1,6 +1,7 @@
 """RFC 6901 JSON Pointers: which member or item of a document is meant."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
 from mcp_server.kernel.errors import ValidationFailed
@@ -14,6 +15,11 @@ _INDEX_DIGITS_MAX = 9
 def escape(key: str) -> str:
     """A member name as a JSON Pointer token."""
     return key.replace("~", "~0").replace("/", "~1")
+
+
+def pointer_to(parts: Iterable[str]) -> str:
+    """The pointer that goes through these names."""
+    return "".join(f"/{escape(part)}" for part in parts)
 
 
 def tokens(pointer: str) -> list[str]:

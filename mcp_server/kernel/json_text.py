@@ -171,3 +171,13 @@ def canonical_text(text: str) -> str:
 def sha256_text(text: str) -> str:
     """SHA-256 of UTF-8 text, as hex."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def held_json(value: Any) -> Any:
+    """The object or list that stands as JSON in a text; None where none does."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from mcp_server.kernel.budgets import Budget
 from mcp_server.kernel.errors import Conflict, ValidationFailed
-from mcp_server.kernel.json_pointers import child, escape, index, tokens
+from mcp_server.kernel.json_pointers import child, index, pointer_to, tokens
 from mcp_server.kernel.json_text import INPUT_BYTES_MAX, dump_json
 from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.quoting import named, quoted
@@ -135,7 +135,7 @@ def differences(old: Any, new: Any, most: int | None = None) -> list[Change]:
     for op, path, before, after in islice(_changes(old, new, []), most):
         budget.take(sum(map(len, path)) + len(path))
         sides = {name: value for name, value in (("old", before), ("new", after)) if value is not _ABSENT}
-        found.append(Change(op=op, path="".join(f"/{escape(token)}" for token in path), **sides))
+        found.append(Change(op=op, path=pointer_to(path), **sides))
     return found
 
 
@@ -182,7 +182,7 @@ class _Merging:
         if _same_or_both_absent(mine, theirs) or _same_or_both_absent(mine, base):
             return cast("Any", theirs)
         if not _same_or_both_absent(theirs, base) and len(self.clashes) < CLASHES_MAX:
-            self.clashes.append("".join(f"/{escape(token)}" for token in self._path))
+            self.clashes.append(pointer_to(self._path))
         return mine
 
     def _members(self, base: dict[str, Any], theirs: dict[str, Any], mine: dict[str, Any]) -> dict[str, Any]:
@@ -267,10 +267,6 @@ def _require_enough(found: float, added: float, minimum: float | None) -> None:
         )
 
 
-def _joined(parts: Sequence[str]) -> str:
-    return "/".join(map(escape, parts))
-
-
 def _no_parent(where: str, inside: Sequence[str], value: Any) -> ValidationFailed:
     """That there is nothing at a path in which something is to be put."""
     for part in reversed(inside):
@@ -340,7 +336,7 @@ class _Patching:
         *above, last = tokens(pointer)
         node: Any = self.root
         for depth, token in enumerate(above):
-            where = _joined(above[: depth + 1])
+            where = pointer_to(above[1 : depth + 1])
             if isinstance(node, dict) and token not in node and value is not _ABSENT:
                 raise _no_parent(where, [*above[depth + 1 :], last], value)
             node = child(node, token, where)

@@ -7,6 +7,7 @@ from typing import Any
 from mcp_server.kernel.durations import is_duration, seconds_of
 from mcp_server.kernel.moments import seconds_until
 from mcp_server.kernel.near import folded
+from mcp_server.kernel.numbers import is_number
 from mcp_server.kernel.relative import SecondsLeft
 from mcp_server.kernel.shapes import SECONDS, Shape
 
@@ -28,7 +29,7 @@ def in_seconds(shape: Shape, given: Mapping[str, Any]) -> Mapping[str, Any]:
         stem, _, unit = folded(name).rpartition("_")
         alike = ("wait",) if stem == "timeout" else ()
         lasting = next((one for word in (stem, *alike) if (one := f"{word}{SECONDS}") in shape.members), "")
-        if lasting and unit in _UNITS and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if lasting and unit in _UNITS and is_number(value):
             return lasting, value * _UNITS[unit]
         return name, value
 

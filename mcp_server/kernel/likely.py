@@ -4,12 +4,12 @@ time in another unit. It is named in a refusal, and taken for nothing."""
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import TypeGuard
 
 from mcp_server.kernel.durations import durations_like, seconds_of
 from mcp_server.kernel.likenesses import HINTS
 from mcp_server.kernel.moments import seconds_until
 from mcp_server.kernel.near import folded, near
+from mcp_server.kernel.numbers import is_number
 from mcp_server.kernel.shapes import SECONDS, Shape
 
 _SLUG_FROM_MAX = 100
@@ -51,7 +51,7 @@ def _lasting(place: Shape, value: object, name: str) -> tuple[int | float | str,
     if not name.endswith(SECONDS):
         return ()
     most = place.bounds[1] or math.inf
-    if _is_number(value):
+    if is_number(value):
         return _fitting(place, (value / 1000,)) if value > most else ()
     return _until(value, most) if isinstance(value, str) else ()
 
@@ -92,7 +92,7 @@ def _numbers(place: Shape, value: object, name: str) -> tuple[int | float, ...]:
     """The number that a text says with a sign or a unit; of a share that is too much, as many per cent."""
     if place.kind not in ("integer", "number"):
         return ()
-    if _is_number(value):
+    if is_number(value):
         return (value / 100,) if place.bounds[1] == 1 and 1 < value <= 100 else ()
     found = _AMOUNT.fullmatch(value) if isinstance(value, str) else None
     if found is None:
@@ -113,10 +113,6 @@ _UNITS: Mapping[str, Callable[[str], float | None]] = {
     "at": lambda unit: 0.01 if unit == "%" else None,
 }
 """What one of a unit comes to, where the last word of a name says of what."""
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _fitting(place: Shape, numbers: tuple[float, ...]) -> tuple[int | float, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mcp_server.kernel.near import folded
+from mcp_server.kernel.numbers import is_number
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.together import unclear
 
@@ -42,4 +43,4 @@ def _number_in(given: Any) -> Any:
 
 def _is_none(number: Any) -> bool:
     """Whether it is a word, or a number that nothing has; what else is wrong with it is said elsewhere."""
-    return isinstance(number, str) or (isinstance(number, (int, float)) and not isinstance(number, bool) and number < 1)
+    return isinstance(number, str) or (is_number(number) and number < 1)

@@ -191,9 +191,8 @@ def _problem(shape: Shape, given: Mapping[str, Any], item: Any) -> Problem:
         return Problem(
             loc, f"{len(value_at(given, loc))} characters are too many; it takes at most {place.bounds[1]:g}"
         )
-    value = value_at(given, loc)
-    wrong = _wrong(loc, place, value, name, place_of(shape, loc[:-1]))
-    return replace(wrong, is_too_much=True) if kind == "less_than_equal" else wrong
+    wrong = _wrong(loc, place, value_at(given, loc), name, place_of(shape, loc[:-1]))
+    return replace(wrong, is_too_much=kind == "less_than_equal")
 
 
 def _of_ours(loc: tuple[str | int, ...], item: Any, value: Any) -> Problem:

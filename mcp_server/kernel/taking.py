@@ -14,6 +14,7 @@ from typing import Any, cast
 from mcp_server.kernel.lasting import as_lasting, in_seconds
 from mcp_server.kernel.moments import moment_of
 from mcp_server.kernel.near import folded
+from mcp_server.kernel.numbers import is_number
 from mcp_server.kernel.pairing import by_name, only, pairs
 from mcp_server.kernel.renaming import are_too_strange, gathered, nested, renamed, spread
 from mcp_server.kernel.shapes import Shape
@@ -134,8 +135,7 @@ def _named_amiss(shape: Shape, value: Any) -> str | None:
 def _stands_for(shape: Shape, value: Any) -> bool:
     if isinstance(value, str):
         return _is_text_for(shape, value) or _percent_of(shape, value) is not None
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return shape.kind in ("integer", "number") and is_number and as_percent(shape, value) is None
+    return shape.kind in ("integer", "number") and is_number(value) and as_percent(shape, value) is None
 
 
 def as_percent(shape: Shape, value: Any) -> float | None:

@@ -121,9 +121,8 @@ def _contents(backend: SqliteBackend) -> list[Finding]:
         try:
             connection.row_factory = None
             with contextlib.suppress(Exception):  # what else is wrong is found out later
-                connection.execute(
-                    "SELECT count(*) FROM sqlite_schema"
-                ).fetchone()  # the index is made, if there is none
+                # The index is made by it, if there is none.
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             require_fitting(backend.file)
             return _looked_at(connection, backend.name)
         finally:

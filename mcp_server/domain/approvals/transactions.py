@@ -178,12 +178,12 @@ def hand_over(
     tx: Transaction, origin: Origin, leaving: Speaker, to: Speaker, reason: str | None, at_work: bool
 ) -> Holding | None:
     """The open questions of an agent that leaves become those of another, who may then remind."""
-    rows = tx.all("approvals_open_whole", requester=leaving.agent_id)
-    for row in rows:
-        tx.record(origin, Approval.adopt(row).handed_over(to.agent_id, origin.at)[1].because(reason))
-    if rows:
-        tx.tell(AGENT_TOLD, origin, to, *taken_over(leaving.name, [Approval.adopt(row) for row in rows], reason))
-    return Holding.of("questions", [row["id"] for row in rows])
+    questions = [Approval.adopt(row) for row in tx.all("approvals_open_whole", requester=leaving.agent_id)]
+    for question in questions:
+        tx.record(origin, question.handed_over(to.agent_id, origin.at)[1].because(reason))
+    if questions:
+        tx.tell(AGENT_TOLD, origin, to, *taken_over(leaving.name, questions, reason))
+    return Holding.of("questions", [question.id for question in questions])
 
 
 def signing_key(tx: Transaction, origin: Origin, name: str, fresh: str) -> str:

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple, cast
 from mcp_server.domain.state.operators import (
     Step,
     as_merge_patch,
-    is_number,
     operation_of,
     parts_of,
-    pointer_of,
 )
 from mcp_server.kernel.errors import OpsError, ValidationFailed
+from mcp_server.kernel.json_pointers import pointer_to
 from mcp_server.kernel.json_text import dump_json
 from mcp_server.kernel.json_tools import PatchOperation, json_patch
+from mcp_server.kernel.numbers import is_number
 from mcp_server.kernel.quoting import named, quoted
 from mcp_server.kernel.wording import call_of
 
@@ -128,7 +128,7 @@ def _a_sum(found: re.Match[str], new: str, old: Any, path: tuple[str, ...]) -> A
 
 
 def _pointer_said(path: Sequence[str]) -> str:
-    return named(pointer_of(path))
+    return named(pointer_to(path))
 
 
 def _instead(patch: Mapping[str, Any], value: Any) -> dict[str, Any] | None:

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
-from mcp_server.kernel.json_pointers import escape
+from mcp_server.kernel.json_pointers import pointer_to
+from mcp_server.kernel.numbers import is_number
 from mcp_server.kernel.quoting import named
 
 Way = Literal["set", "take", "add", "put", "other"]
@@ -107,11 +108,6 @@ def _each(way: Way, path: tuple[str, ...], value: Any) -> Iterator[Step]:
         yield Step("other" if way == "add" and not is_number(value) else way, path, value)
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a number, which JSON's true is not."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def as_merge_patch(steps: Sequence[Step]) -> dict[str, Any]:
     """The steps as one merge patch; nothing where they meet."""
     patch: dict[str, Any] = {}
@@ -139,17 +135,12 @@ def _made(patch: dict[str, Any], above: Sequence[str]) -> dict[str, Any] | None:
 
 def operation_of(step: Step) -> dict[str, Any]:
     """A step as an operation of a JSON patch."""
-    pointer = pointer_of(step.path)
+    pointer = pointer_to(step.path)
     if step.way == "take":
         return {"op": "remove", "path": pointer}
     if step.way == "put":
         return {"op": "add", "path": f"{pointer}/-", "value": step.value}
     return {"op": "increment" if step.way == "add" else "add", "path": pointer, "value": step.value}
-
-
-def pointer_of(path: Sequence[str]) -> str:
-    """A path as a JSON Pointer."""
-    return "".join(f"/{escape(part)}" for part in path)
 
 
 def parts_of(name: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from mcp_server.domain.state.dialects import SHOWN_CHARACTERS_MAX
 from mcp_server.domain.state.operators import is_all_operators
 from mcp_server.kernel.errors import ValidationFailed
-from mcp_server.kernel.json_text import dump_json
+from mcp_server.kernel.json_text import dump_json, held_json
 from mcp_server.kernel.wording import call_of
 
 
@@ -19,7 +19,7 @@ def require_object(where: Mapping[str, Any], value: Any) -> None:
     """
     if value is None or isinstance(value, dict):
         return
-    parsed = holds_json(value)
+    parsed = held_json(value)
     what = "text that holds JSON" if parsed is not None else _kind(value)
     right = "state_set writes it as an object first"
     if isinstance(parsed, dict) and len(str(value)) <= SHOWN_CHARACTERS_MAX:
@@ -37,23 +37,13 @@ def _kind(value: Any) -> str:
     return "text" if isinstance(value, str) else dump_json(value)
 
 
-def holds_json(value: Any) -> Any:
-    """The object or list that stands as JSON in a text; None where none does."""
-    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
-        return None
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return None
-
-
 def looks_otherwise(value: str) -> str | None:
     """What JSON text of a document looks to be that was hardly meant so: text that holds JSON, or an update of another
     dialect."""
     if not value.startswith(_BEGIN_OTHERWISE):
         return None
     parsed = json.loads(value)
-    if holds_json(parsed) is not None:
+    if held_json(parsed) is not None:
         return "text that holds JSON: give the object or list itself, without quotes around it"
     if is_all_operators(parsed):
         return "an update of another dialect: state_patch changes a part, by merge_patch or json_patch"
@@ -77,7 +67,7 @@ def require_no_loss(address: Mapping[str, str], value: str, what: str, before: A
     """
     if not isinstance(before, (dict, list)):
         return
-    parsed = holds_json(json.loads(value))
+    parsed = held_json(json.loads(value))
     is_shown = parsed is not None and len(value) <= SHOWN_CHARACTERS_MAX
     right = f" Right would be: {call_of('state_set', {**address, 'value': parsed})}." if is_shown else ""
     raise ValidationFailed(

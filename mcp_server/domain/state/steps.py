@@ -7,10 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from mcp_server.kernel.json_pointers import escape
+from mcp_server.kernel.json_pointers import pointer_to
 from mcp_server.kernel.json_tools import PatchOperation
 from mcp_server.kernel.meaning import Meant
 from mcp_server.kernel.near import folded
+from mcp_server.kernel.numbers import is_number
 from mcp_server.kernel.quoting import quoted
 from mcp_server.kernel.together import meant, not_together
 
@@ -23,7 +24,7 @@ def _pointer(given: Any) -> Any:
     """A path in parts as a pointer: `["limits", "max"]`."""
     parts: Sequence[Any] = cast("list[Any]", given) if isinstance(given, list) else ()
     is_path = len(parts) > 1 and all(isinstance(part, (str, int)) and not isinstance(part, bool) for part in parts)
-    return "".join(f"/{escape(str(part))}" for part in parts) if is_path else cast("Any", given)
+    return pointer_to(map(str, parts)) if is_path else cast("Any", given)
 
 
 Pointer = Annotated[str, BeforeValidator(_pointer), Meant("a JSON Pointer", "/items/0")]
@@ -84,8 +85,7 @@ def _require_known(said: Mapping[str, Any]) -> None:
 
 def _refuse_taking_off(op: str, value: Any) -> None:
     said = f"{quoted(op, 20)} is not accepted; increment adds its value, which may be below 0"
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and value > 0:
+    if is_number(value) and value > 0:
         raise meant(f"{said}.", op="increment", value=-value)
     if value is None:
         raise meant(f"{said}.", op="increment", value=-1)

@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from mcp_server.kernel.numbers import is_number
 from mcp_server.kernel.together import meant
 
 _NEW_ONLY = ("nx", "if_absent", "if_not_exists", "only_if_absent", "create_only")
@@ -17,7 +18,7 @@ def require_our_words(said: dict[str, Any]) -> None:
             expected_version=0,
         )
     seconds = said.get("ttl_seconds")
-    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds <= 0:
+    if is_number(seconds) and seconds <= 0:
         raise meant(
             f"ttl_seconds: {seconds:g} is not accepted; it takes seconds over 0. Without it the document stays; "
             "delete=true takes it away.",

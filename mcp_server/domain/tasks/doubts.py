@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mcp_server.domain.tasks.schedules import GRACE
 from mcp_server.domain.tasks.waiting import warnings_about_times
+from mcp_server.kernel.json_text import held_json
 from mcp_server.kernel.store import Row
 from mcp_server.kernel.times import Micros, iso
 
@@ -40,9 +41,4 @@ def _json_in_text(rows: Sequence[Row]) -> list[str]:
 
 def _holds_json(stored: str | None) -> bool:
     """Whether JSON is a text that is itself an object, or a list."""
-    if stored is None or not stored.startswith(_BEGINS_JSON):
-        return False
-    try:
-        return isinstance(json.loads(json.loads(stored)), (dict, list))
-    except (ValueError, RecursionError):
-        return False
+    return stored is not None and stored.startswith(_BEGINS_JSON) and held_json(json.loads(stored)) is not None

@@ -4,7 +4,6 @@ early. Said in words, with the ids that they are about."""
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -76,11 +75,7 @@ def _is_any_beyond_all(rows: Sequence[Row], workers: Sequence[Worker]) -> bool:
     """Whether one of some tasks, which is for nobody in particular, can be done by nobody who is there."""
     wanted = {row["required_capabilities"] for row in rows if row["agent_id"] is None} - {"[]"}
     needs = map(json.loads, wanted)
-    return not all(any(map(partial(_can, needed), workers)) for needed in needs)
-
-
-def _can(needed: Sequence[str], one: Worker) -> bool:
-    return one.skills.issuperset(needed)
+    return not all(any(one.skills.issuperset(needed) for one in workers) for needed in needs)
 
 
 def why_waiting(row: Row, facts: Facts) -> list[str] | None:

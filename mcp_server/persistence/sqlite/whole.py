@@ -83,8 +83,7 @@ class Whole:
 
     def _log_now(self) -> tuple[bytes, int]:
         if self._log is None:
-            log = f"{self._file.path.resolve()}-wal"  # SQLite keeps it where a link leads
-            self._log = os.open(log, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            self._log = os.open(_log_path(self._file), os.O_RDONLY | getattr(os, "O_BINARY", 0))
         os.lseek(self._log, 0, os.SEEK_SET)
         return os.read(self._log, HEADER_BYTES), os.fstat(self._log).st_size
 
@@ -182,10 +181,14 @@ def require_begun(file: SqliteFile) -> None:
 def log_of(file: SqliteFile) -> tuple[bytes, int]:
     """The header of a file's log and how long it is; nothing where there is none. SQLite keeps no locks on it."""
     try:
-        with Path(f"{file.path.resolve()}-wal").open("rb") as found:
+        with _log_path(file).open("rb") as found:
             return found.read(HEADER_BYTES), os.fstat(found.fileno()).st_size
     except FileNotFoundError:
         return _NOTHING, 0
+
+
+def _log_path(file: SqliteFile) -> Path:
+    return Path(f"{file.path.resolve()}-wal")  # SQLite keeps it where a link leads
 
 
 def is_header(data: bytes) -> bool:
