@@ -100,7 +100,9 @@ async def claim(desk: Desk, call: Call, args: ClaimTasks) -> ClaimsView:
     claimed = claims_view(await desk.tasks.claim(call, args), call.label)
     if claimed.claims or not args.kinds:
         return claimed
-    return claimed.evolved({"no_more_because": await no_such_kinds(desk, call, args.kinds)})
+    # Why it has nothing to resume stays said.
+    unknown = await no_such_kinds(desk, call, args.kinds)
+    return claimed if unknown is None else claimed.evolved({"no_more_because": unknown})
 
 
 def _say_claimed(result: ClaimsView) -> str:
